@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MIN_SAMPLES = 5
-# two thresholds for "identifiable": chance that pure noise fits this well, and relative standard error of a²
-MAX_P_VALUE = 0.01
+# a curve is identifiable if a² is known to a quarter: four standard errors from zero, which pure noise does not reach
 MAX_RELATIVE_ERROR = 0.25
 
 # The scan for c: gaps min ℓ − c on a logarithmic grid, then each round a grid between the neighbours of the best
@@ -60,8 +59,8 @@ def fit_loss_curve(time_s: Sequence[float] | Floats, loss: Sequence[float] | Flo
 
     Returns
     -------
-    The curve. It is identifiable if there are at least five samples, pure noise around a constant would fit as well in
-    less than one case of a hundred, and the standard error of a², with b and c free, is at most a quarter of a².
+    The curve. It is identifiable if the standard error of a², with b and c free, is at most a quarter of a². That is
+    stricter than any test whether the loss falls at all: a clear fall with no visible curvature leaves c, thus a², open.
     All its values are nan for fewer than five samples, for values that are not finite, for a loss that is not
     positive, for a constant loss, and where no curve comes near the samples.
 
@@ -95,8 +94,7 @@ def fit_loss_curve(time_s: Sequence[float] | Floats, loss: Sequence[float] | Flo
         best_b,
         c,
         residual=math.sqrt(squared_error / len(t)),
-        is_identifiable=_p_value(y, squared_error) <= MAX_P_VALUE
-        and _relative_error(t, y, best_a2, best_b, squared_error) <= MAX_RELATIVE_ERROR,
+        is_identifiable=_relative_error(t, y, best_a2, best_b, squared_error) <= MAX_RELATIVE_ERROR,
     )
 
 
@@ -156,12 +154,6 @@ def _fit_given_gap(t: Floats, y: Floats, lowest: float, gaps: Floats) -> tuple[F
         b = np.where(is_a2_negative, mean_inverse, np.where(is_b_negative, 0.0, b))
         distance = 1 / (np.outer(a2, t) + b[:, np.newaxis]) - above
         return (distance**2).sum(axis=1), a2, b
-
-
-def _p_value(y: Floats, squared_error: float) -> float:
-    """Chance that noise around a constant is fitted this well: the F test, of closed form for two extra parameters."""
-    around_constant = float(((y - y.mean()) ** 2).sum())
-    return float(min(squared_error / around_constant, 1.0) ** ((len(y) - 3) / 2))
 
 
 def _relative_error(t: Floats, y: Floats, a2: float, b: float, squared_error: float) -> float:
