@@ -1,0 +1,85 @@
+"""The rows of a run in memory. Cheap to record; no h5py, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from adsp_mpi.store.schema import TABLES
+
+Attribute = str | int | float
+Columns = dict[str, npt.NDArray[Any]]
+
+_ROW = {table: itemgetter(*(column.name for column in columns)) for table, columns in TABLES.items()}
+
+
+class TraceView(Protocol):
+    """What can be read: a trace in memory or one from a file."""
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """What holds for the whole run, see ``schema.ATTRIBUTES``."""
+
+    def arrays(self, table: str) -> Columns:
+        """Return one array per column of a table."""
+
+
+class Trace:
+    """The rows recorded so far and not yet handed to a file.
+
+    Parameters
+    ----------
+    attributes : what holds for the whole run, see ``schema.ATTRIBUTES``
+    """
+
+    def __init__(self, attributes: Mapping[str, Attribute]) -> None:
+        self.attributes = dict(attributes)
+        self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+
+    def add(self, table: str, /, **row: Any) -> None:
+        """Append a row; every column of the table must be given.
+
+        Called once per commit on the server's loop, so it only orders the values: types are met on writing.
+        """
+        if len(row) != len(TABLES[table]):
+            raise TypeError(f"a row of {table} must be given exactly {_names(table)}, got {sorted(row)}")
+        self._rows[table].append(_ROW[table](row))
+
+    def arrays(self, table: str) -> Columns:
+        """Return one array per column of the rows held."""
+        return columns_of(table, self._rows[table])
+
+    def take(self, table: str) -> list[tuple[Any, ...]]:
+        """Return the rows held, in column order, and forget them."""
+        rows, self._rows[table] = self._rows[table], []
+        return rows
+
+
+@dataclass(frozen=True)
+class RecordedTrace:
+    """A trace read from a file."""
+
+    attributes: Mapping[str, Attribute]
+    tables: Mapping[str, Columns]
+
+    def arrays(self, table: str) -> Columns:
+        """Return one array per column of a table."""
+        return self.tables[table]
+
+
+def columns_of(table: str, rows: Sequence[tuple[Any, ...]]) -> Columns:
+    """Return rows of a table as one array per column, in the column's dtype (text as objects)."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(TABLES[table])
+    return {
+        column.name: np.array(values, dtype=object if column.dtype == "str" else column.dtype)
+        for column, values in zip(TABLES[table], columns, strict=True)
+    }
+
+
+def _names(table: str) -> list[str]:
+    return sorted(column.name for column in TABLES[table])

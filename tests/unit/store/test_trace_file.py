@@ -1,0 +1,239 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from adsp_mpi.errors import TraceError
+from adsp_mpi.store.schema import ATTRIBUTES, SCHEMA_VERSION, TABLES
+from adsp_mpi.store.trace import Trace
+from adsp_mpi.store.trace_file import TraceFile, read_trace
+
+SAMPLES = {"float64": 0.5, "int64": -3, "bool": True, "uint64": 2**64 - 1, "str": "größer Γ\nzwei"}
+ATTRIBUTE_VALUES = {
+    **{name: kind(7) for name, (kind, _) in ATTRIBUTES.items()},
+    "configuration": "[sync]\nscheme = 'adsp'\n" + "# long\n" * 20_000,  # past the 64 kB of a plain HDF5 attribute
+}
+
+
+def row(table, number=0):
+    return {c.name: f"{number}" if c.dtype == "str" else np.dtype(c.dtype).type(number) for c in TABLES[table]}
+
+
+def trace_with(n_rows):
+    trace = Trace(ATTRIBUTE_VALUES)
+    for table in TABLES:
+        for number in range(n_rows):
+            trace.add(table, **row(table, number))
+    return trace
+
+
+def file_content(path):
+    content = {}
+
+    def note(name, item):
+        data = item[:].tobytes() if isinstance(item, h5py.Dataset) and item.dtype != object else None
+        text = list(item[:]) if isinstance(item, h5py.Dataset) and item.dtype == object else None
+        content[name] = (data, text, dict(item.attrs))
+
+    with h5py.File(path) as file:
+        note("/", file)
+        file.visititems(note)
+    return content
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_columns_come_back_with_their_dtype_and_value(tmp_path, table):
+    trace = Trace(ATTRIBUTE_VALUES)
+    given = {column.name: SAMPLES[column.dtype] for column in TABLES[table]}
+    trace.add(table, **given)
+    in_memory = trace.arrays(table)
+    with TraceFile(tmp_path / "trace.h5", trace):
+        pass
+    read = read_trace(tmp_path / "trace.h5")
+    for column in TABLES[table]:
+        for values in (in_memory[column.name], read.arrays(table)[column.name]):
+            assert values.dtype == (object if column.dtype == "str" else column.dtype)
+            assert values.tolist() == [given[column.name]]
+    assert read.attributes == ATTRIBUTE_VALUES
+    assert {name: type(value) for name, value in read.attributes.items()} == {n: k for n, (k, _) in ATTRIBUTES.items()}
+
+
+def test_a_row_must_hold_exactly_the_columns():
+    trace = Trace(ATTRIBUTE_VALUES)
+    good = row("loss")
+    with pytest.raises(TypeError, match="row of loss must be given exactly"):
+        trace.add("loss", **good, more=1)
+    del good["loss"]
+    with pytest.raises(TypeError, match="row of loss must be given exactly"):
+        trace.add("loss", **good)
+    with pytest.raises(KeyError):
+        trace.add("loss", **good, lost=1)
+
+
+def test_appending_moves_the_rows_out_of_memory(tmp_path):
+    trace = trace_with(3)
+    with TraceFile(tmp_path / "trace.h5", trace) as file:
+        file.append()
+        assert all(len(trace.arrays(table)[TABLES[table][0].name]) == 0 for table in TABLES)
+        trace.add("loss", **row("loss", 3))
+    assert read_trace(tmp_path / "trace.h5").arrays("loss")["version"].tolist() == [0, 1, 2, 3]
+    assert read_trace(tmp_path / "trace.h5").arrays("events")["text"].tolist() == ["0", "1", "2"]
+
+
+def test_every_dataset_says_its_unit_and_description(tmp_path):
+    with TraceFile(tmp_path / "trace.h5", trace_with(0)):
+        pass
+    with h5py.File(tmp_path / "trace.h5") as file:
+        assert set(file) == set(TABLES)
+        for table, columns in TABLES.items():
+            assert list(file[table]) == [column.name for column in columns]
+            for column in columns:
+                assert dict(file[table][column.name].attrs) == {
+                    "unit": column.unit,
+                    "description": column.description,
+                }
+
+
+def test_same_rows_give_equal_datasets_and_attributes(tmp_path):
+    for name in ("a.h5", "b.h5"):
+        with TraceFile(tmp_path / name, trace_with(20)):
+            pass
+    trace = trace_with(0)
+    with TraceFile(tmp_path / "c.h5", trace) as file:  # in several appends
+        for number in range(20):
+            for table in TABLES:
+                trace.add(table, **row(table, number))
+            file.append()
+    a = file_content(tmp_path / "a.h5")
+    assert len(a) == 1 + len(TABLES) + sum(map(len, TABLES.values()))
+    assert a == file_content(tmp_path / "b.h5") == file_content(tmp_path / "c.h5")
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path):
+    path = tmp_path / "trace.h5"
+    with TraceFile(path, trace_with(1)):
+        pass
+    before = path.read_bytes()
+    with pytest.raises(TraceError, match="trace must be a new file"):
+        TraceFile(path, trace_with(2))
+    assert path.read_bytes() == before
+
+
+def test_missing_attributes_are_refused_before_there_is_a_file(tmp_path):
+    with pytest.raises(ValueError, match="trace attributes must be"):
+        TraceFile(tmp_path / "trace.h5", Trace({"scheme": "adsp"}))
+    assert not list(tmp_path.iterdir())
+
+
+ENDLESS_WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from test_trace_file import row, trace_with
+from adsp_mpi.store.schema import TABLES
+from adsp_mpi.store.trace_file import TraceFile
+
+trace = trace_with(0)
+file = TraceFile(Path(sys.argv[1]), trace)
+number = 0
+while True:
+    for _ in range(50):
+        for table in TABLES:
+            trace.add(table, **row(table, number))
+        number += 1
+    {append}
+    print(number, flush=True)
+"""
+
+
+def kill_a_writer(path, after, append="file.append()"):
+    """Kill a process that appends rows once it has reported so many; return what it reported last."""
+    code = ENDLESS_WRITER.format(folder=str(Path(__file__).parent), append=append)
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        reported = next(number for number in map(int, writer.stdout) if number >= after)
+        writer.send_signal(signal.SIGKILL)
+        return max([reported, *map(int, writer.stdout)])
+
+
+@pytest.mark.parametrize("after", [50, 500, 1500])
+def test_flushed_rows_survive_kill_9(tmp_path, after):
+    reported = kill_a_writer(tmp_path / "trace.h5", after)
+    trace = read_trace(tmp_path / "trace.h5")
+    for table, columns in TABLES.items():
+        for column in columns:
+            values = trace.arrays(table)[column.name]
+            assert len(values) >= reported, (table, column.name)
+            assert values.astype(float).tolist() == [
+                float(i != 0) if column.dtype == "bool" else i for i in range(len(values))
+            ]
+
+
+def test_rows_of_an_unfinished_append_are_cut(tmp_path):
+    with TraceFile(tmp_path / "trace.h5", trace_with(5)):
+        pass
+    with h5py.File(tmp_path / "trace.h5", "r+") as file:
+        file["loss/accuracy"].resize((3,))
+    assert {len(values) for values in read_trace(tmp_path / "trace.h5").arrays("loss").values()} == {3}
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-4096])
+
+
+def make_foreign(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+
+
+def make_newer(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = SCHEMA_VERSION + 1
+
+
+def drop_column(path):
+    with h5py.File(path, "r+") as file:
+        del file["commits/round"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule"),
+    [
+        (Path.unlink, "an existing file"),
+        (cut_off, "a whole HDF5 file"),
+        (lambda path: path.write_text("hello"), "a whole HDF5 file"),
+        (make_foreign, "a trace of adsp_mpi"),
+        (make_newer, "of schema 1 or older"),
+        (drop_column, "a whole HDF5 file"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(tmp_path, damage, rule):
+    path = tmp_path / "trace.h5"
+    with TraceFile(path, trace_with(2)):
+        pass
+    damage(path)
+    with pytest.raises(TraceError, match=f"^trace must be {rule}.*got .*trace.h5") as error:
+        read_trace(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_is_no_trace(tmp_path):
+    with pytest.raises(TraceError, match="trace must be"):
+        read_trace(tmp_path)
+
+
+def test_a_file_being_written_is_said_so(tmp_path):
+    code = "import sys; from adsp_mpi.store.trace_file import read_trace; read_trace(sys.argv[1])"
+    with TraceFile(tmp_path / "trace.h5", trace_with(1)):
+        reader = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "trace.h5")], capture_output=True, text=True, check=False
+        )
+    assert "trace must be a file that no run is writing to" in reader.stderr
+
+
+def test_recording_needs_no_h5py():
+    modules = "adsp_mpi.store.trace, adsp_mpi.store.trace_file, adsp_mpi.store.checkpoint"
+    subprocess.run([sys.executable, "-c", f"import sys, {modules}; assert 'h5py' not in sys.modules"], check=True)
