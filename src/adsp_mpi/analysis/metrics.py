@@ -1,0 +1,169 @@
+"""Numbers from the tables of a trace. Every array over workers is indexed by worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.store.trace import Columns, TraceView
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+SHARES = ("compute", "communication", "blocked", "other")
+CONVERGENCE_EVALUATIONS = 10
+_MOSTLY = 0.9
+
+
+def n_workers(trace: TraceView) -> int:
+    """Return the number of workers m."""
+    return int(trace.attributes["n_workers"])
+
+
+def run_time_s(trace: TraceView) -> float:
+    """Return when the last version was made or evaluated."""
+    commits, loss = trace.arrays("commits"), trace.arrays("loss")
+    return float(max([0.0, *commits["time_s"][commits["status"] != CommitStatus.STOPPED], *loss["time_s"]]))
+
+
+def convergence_time_s(trace: TraceView, target: float, evaluations: int = CONVERGENCE_EVALUATIONS) -> float | None:
+    """Return when the global loss had been below the target that many times, counted cumulatively; None if never.
+
+    Notes
+    -----
+    Source: the rule of the authors of ADSP, with 10 evaluations.
+    """
+    loss = trace.arrays("loss")
+    times = loss["time_s"][loss["loss"] < target]
+    return float(times[evaluations - 1]) if len(times) >= evaluations else None
+
+
+def totals(trace: TraceView) -> Columns:
+    """Return the cumulative columns of table ``workers`` at its last row of each worker, 0 where there is none."""
+    workers = trace.arrays("workers")
+    last = {int(worker): i for i, worker in enumerate(workers["worker"])}
+    chosen = list(last.values())
+    result = {}
+    for name, values in workers.items():
+        result[name] = np.zeros(n_workers(trace), values.dtype)
+        result[name][list(last)] = values[chosen]
+    return result
+
+
+def worker_shares(trace: TraceView) -> dict[str, Floats]:
+    """Return each worker's shares of its time, by kind; they add up to 1, or are nan for a worker without time."""
+    last = totals(trace)
+    seconds = {kind: last[f"{kind}_s"] for kind in SHARES}
+    total = np.sum(list(seconds.values()), axis=0)
+    return {kind: _ratio(values, total) for kind, values in seconds.items()}
+
+
+def shares(trace: TraceView) -> dict[str, float]:
+    """Return the shares of all workers' time, by kind; they add up to 1, or are nan without any time."""
+    last = totals(trace)
+    seconds = np.array([last[f"{kind}_s"].sum() for kind in SHARES])
+    return dict(zip(SHARES, _ratio(seconds, seconds.sum()).tolist(), strict=True))
+
+
+def fidelity(trace: TraceView) -> float:
+    """Return the share of steps that took the time the profile asked for; nan without steps."""
+    last = totals(trace)
+    return float(1 - _ratio(last["overruns"].sum(), last["steps"].sum()))
+
+
+def worker_fidelity(trace: TraceView) -> Floats:
+    """Return each worker's share of steps that took the time the profile asked for."""
+    last = totals(trace)
+    return np.asarray(1 - _ratio(last["overruns"], last["steps"]))
+
+
+def speeds_hz(trace: TraceView) -> Floats:
+    """Return each worker's speed v: steps per second of computing; nan without steps."""
+    last = totals(trace)
+    return _ratio(last["steps"], last["compute_s"])
+
+
+def heterogeneity_degree(speeds: npt.ArrayLike) -> float:
+    """Return H: mean speed over lowest speed, of the workers that have one; nan if none has."""
+    known = np.asarray(speeds, float)
+    known = known[np.isfinite(known)]
+    return float(known.mean() / known.min()) if len(known) else float("nan")
+
+
+def commits_with(trace: TraceView, status: CommitStatus) -> Columns:
+    """Return the rows of table ``commits`` that have this status."""
+    commits = trace.arrays("commits")
+    chosen = commits["status"] == status
+    return {name: values[chosen] for name, values in commits.items()}
+
+
+def worker_commits(trace: TraceView) -> Ints:
+    """Return each worker's commits applied."""
+    return np.bincount(commits_with(trace, CommitStatus.APPLIED)["worker"], minlength=n_workers(trace))
+
+
+def steps_per_commit(trace: TraceView) -> Floats:
+    """Return each worker's mean steps k in a commit applied; nan without commits."""
+    applied = commits_with(trace, CommitStatus.APPLIED)
+    steps = np.bincount(applied["worker"], weights=applied["steps"], minlength=n_workers(trace))
+    return _ratio(steps, worker_commits(trace))
+
+
+def commit_rates(trace: TraceView) -> Floats:
+    """Return each worker's commits applied per check period."""
+    return _ratio(worker_commits(trace) * _check_period_s(trace), run_time_s(trace))
+
+
+def speeds_per_period(trace: TraceView) -> Floats:
+    """Return each worker's steps per check period of computing."""
+    return speeds_hz(trace) * _check_period_s(trace)
+
+
+def staleness_counts(trace: TraceView) -> Ints:
+    """Return how many commits were applied with staleness 0, 1, 2, ..."""
+    return np.bincount(commits_with(trace, CommitStatus.APPLIED)["staleness"])
+
+
+def staleness_mean(trace: TraceView) -> float:
+    """Return the mean staleness of the commits applied; nan without commits."""
+    counts = staleness_counts(trace)
+    return float(_ratio(counts @ np.arange(len(counts)), counts.sum()))
+
+
+def bytes_committed(trace: TraceView) -> int:
+    """Return the bytes of all commits sent, applied or not."""
+    return int(trace.arrays("commits")["size_bytes"].sum())
+
+
+def bytes_pulled(trace: TraceView) -> int:
+    """Return the parameter bytes of the pulls that a commit followed, repeated reads included."""
+    commits = trace.arrays("commits")
+    size = int(trace.attributes["n_parameters"]) * np.dtype(str(trace.attributes["dtype"])).itemsize
+    return size * int((1 + commits["retries"])[commits["is_pulled"]].sum())
+
+
+def traffic_mbit_s(trace: TraceView) -> float:
+    """Return the mean traffic of the server, commits and pulls, in 10⁶ bits per device second."""
+    return float(_ratio((bytes_committed(trace) + bytes_pulled(trace)) * 8e-6, run_time_s(trace)))
+
+
+def slow_workers(trace: TraceView) -> list[int]:
+    """Return the workers that commit after (nearly) every step though ADSP would have them commit less often."""
+    if trace.attributes["scheme"] != "adsp":
+        return []
+    applied = commits_with(trace, CommitStatus.APPLIED)
+    single = np.bincount(applied["worker"], weights=applied["steps"] == 1, minlength=n_workers(trace))
+    return [int(worker) for worker in np.flatnonzero(_ratio(single, worker_commits(trace)) > _MOSTLY)]
+
+
+def _check_period_s(trace: TraceView) -> float:
+    return float(trace.attributes["check_period_s"])
+
+
+def _ratio(a: Any, b: Any) -> Floats:
+    """Return a / b, nan where b is 0."""
+    a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
+    return np.asarray(np.divide(a, b, out=np.full(a.shape, np.nan), where=b != 0))

@@ -1,0 +1,102 @@
+"""The summary of a run: summary.json, key by key."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adsp_mpi.analysis import metrics
+from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.store.trace import TraceView
+from adsp_mpi.sync.momentum import implicit_momentum, implicit_momentum_from_steps
+
+SUMMARY: dict[str, str] = {
+    "scheme": "synchronization scheme",
+    "driver": "`mpi` or `virtual`",
+    "workers": "number of workers",
+    "steps": "steps of all workers",
+    "commits": "commits applied",
+    "refused": "commits refused",
+    "stopped": "commits that came after the deciding version",
+    "time_s": "when the last version was made or evaluated, device seconds",
+    "loss": "global loss, last sample",
+    "accuracy": "accuracy on the validation split, last sample",
+    "target_loss": "target of the global loss; null if none",
+    "time_to_target_s": "when the 10th evaluation was below the target; null if never",
+    "share.compute": "share of the workers' time in steps",
+    "share.communication": "share of the workers' time in commits and pulls",
+    "share.blocked": "share of the workers' time waiting because the scheme says so",
+    "share.other": "the rest",
+    "fidelity": "share of steps that took the time the profile asked for",
+    "worst_overrun_ratio": "longest step over the step time asked for",
+    "heterogeneity": "heterogeneity degree H of the measured speeds",
+    "implicit_momentum": "μ_implicit from commit rates and speeds",
+    "implicit_momentum_from_steps": "μ_implicit from steps per commit",
+    "staleness.mean": "mean staleness of the commits applied",
+    "staleness.max": "largest staleness",
+    "bytes.committed": "bytes sent in commits",
+    "bytes.pulled": "parameter bytes read in pulls that a commit followed",
+    "mbit_s": "mean traffic of the server, 10⁶ bits per device second",
+    "retries": "extra reads that pulls needed",
+    "slow_workers": "workers that commit after every step though ADSP asks for fewer commits",
+    "environment": "processor and library versions",
+}
+
+
+def summarize(trace: TraceView, target_loss: float | None = None) -> dict[str, Any]:
+    """Return the keys of ``SUMMARY``; a number that the run cannot give is None."""
+    loss, last = trace.arrays("loss"), metrics.totals(trace)
+    staleness = metrics.staleness_counts(trace)
+    return {
+        "scheme": trace.attributes["scheme"],
+        "driver": trace.attributes["driver"],
+        "workers": metrics.n_workers(trace),
+        "steps": int(last["steps"].sum()),
+        **_commit_counts(trace),
+        "time_s": metrics.run_time_s(trace),
+        "loss": _last(loss["loss"]),
+        "accuracy": _last(loss["accuracy"]),
+        "target_loss": target_loss,
+        "time_to_target_s": None if target_loss is None else metrics.convergence_time_s(trace, target_loss),
+        **{f"share.{kind}": _known(share) for kind, share in metrics.shares(trace).items()},
+        "fidelity": _known(metrics.fidelity(trace)),
+        "worst_overrun_ratio": _known(last["worst_overrun_ratio"].max()),
+        "heterogeneity": _known(metrics.heterogeneity_degree(metrics.speeds_hz(trace))),
+        "implicit_momentum": _momentum(
+            implicit_momentum, metrics.commit_rates(trace), metrics.speeds_per_period(trace)
+        ),
+        "implicit_momentum_from_steps": _momentum(implicit_momentum_from_steps, metrics.steps_per_commit(trace)),
+        "staleness.mean": _known(metrics.staleness_mean(trace)),
+        "staleness.max": len(staleness) - 1 if len(staleness) else None,
+        "bytes.committed": metrics.bytes_committed(trace),
+        "bytes.pulled": metrics.bytes_pulled(trace),
+        "mbit_s": _known(metrics.traffic_mbit_s(trace)),
+        "retries": int(last["retries"].sum()),
+        "slow_workers": metrics.slow_workers(trace),
+        "environment": json.loads(str(trace.attributes["environment"])),
+    }
+
+
+def _commit_counts(trace: TraceView) -> dict[str, int]:
+    status = trace.arrays("commits")["status"]
+    keys = {"commits": CommitStatus.APPLIED, "refused": CommitStatus.REFUSED, "stopped": CommitStatus.STOPPED}
+    return {key: int(np.count_nonzero(status == value)) for key, value in keys.items()}
+
+
+def _momentum(form: Callable[..., float], *quantities: npt.NDArray[np.float64]) -> float | None:
+    # A worker without a commit or step has no rate: the formulas have no value then.
+    is_known = all(np.all(np.isfinite(values) & (values > 0)) for values in quantities)
+    return _known(form(*(values.tolist() for values in quantities))) if is_known else None
+
+
+def _last(values: npt.NDArray[np.float64]) -> float | None:
+    return _known(values[-1]) if len(values) else None
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
