@@ -60,7 +60,7 @@ def fit_loss_curve(time_s: Sequence[float] | Floats, loss: Sequence[float] | Flo
     Returns
     -------
     The curve. It is identifiable if the standard error of a², with b and c free, is at most a quarter of a². That is
-    stricter than any test whether the loss falls at all: a clear fall with no visible curvature leaves c, thus a², open.
+    stricter than a test whether the loss falls at all: a clear fall without visible curvature leaves c, thus a², open.
     All its values are nan for fewer than five samples, for values that are not finite, for a loss that is not
     positive, for a constant loss, and where no curve comes near the samples.
 
