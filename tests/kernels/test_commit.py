@@ -8,12 +8,6 @@ import pytest
 from adsp_kernels import commit
 
 N = 1003  # no multiple of a vector's width
-DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
 
 
 def _arrays(rng: np.random.Generator, dtype: Any, count: int) -> list[Any]:
@@ -26,7 +20,6 @@ def _numpy_bit_sum(u: Any) -> int:
     return total - 2**64 if total >= 2**63 else total
 
 
-@DTYPES
 def test_local_step(rng: np.random.Generator, dtype: Any) -> None:
     w, u, g = _arrays(rng, dtype, 3)
     eta = dtype(0.1)
@@ -35,7 +28,6 @@ def test_local_step(rng: np.random.Generator, dtype: Any) -> None:
     np.testing.assert_allclose((w, u), expected, rtol=0, atol=4 * np.finfo(dtype).eps)
 
 
-@DTYPES
 def test_accumulate(rng: np.random.Generator, dtype: Any) -> None:
     total, u = _arrays(rng, dtype, 2)
     expected = total + u
@@ -43,7 +35,6 @@ def test_accumulate(rng: np.random.Generator, dtype: Any) -> None:
     np.testing.assert_array_equal(total, expected)
 
 
-@DTYPES
 def test_bit_sum_sees_one_bit_and_no_order(rng: np.random.Generator, dtype: Any) -> None:
     (u,) = _arrays(rng, dtype, 1)
     bits = commit.bit_view(u)
@@ -57,7 +48,6 @@ def test_bit_sum_wraps() -> None:
     assert commit.bit_sum(np.full(3, 2**63, np.uint64)) == -(2**63)
 
 
-@DTYPES
 def test_publish(rng: np.random.Generator, dtype: Any) -> None:
     w, u, w_next = _arrays(rng, dtype, 3)
     eta = dtype(1 / 3)
@@ -65,7 +55,6 @@ def test_publish(rng: np.random.Generator, dtype: Any) -> None:
     np.testing.assert_allclose(w_next, w + eta * u, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
-@DTYPES
 def test_publish_momentum(rng: np.random.Generator, dtype: Any) -> None:
     w, v, u, v_next, w_next = _arrays(rng, dtype, 5)
     eta, mu = dtype(1 / 3), dtype(0.9)
@@ -76,7 +65,6 @@ def test_publish_momentum(rng: np.random.Generator, dtype: Any) -> None:
     np.testing.assert_allclose(w_next, w + mu * v + eta * u, rtol=0, atol=tolerance)
 
 
-@DTYPES
 @pytest.mark.parametrize("position", [0, 17, N - 1])
 @pytest.mark.parametrize("bad", ["nan", "inf", "-inf", "overflow"])
 def test_bad_versions_are_seen(dtype: Any, bad: str, position: int) -> None:
@@ -91,13 +79,11 @@ def test_bad_versions_are_seen(dtype: Any, bad: str, position: int) -> None:
     assert not commit.publish_momentum(w, v, u, bits, dtype(1), dtype(0.5), v_next, w_next)[0]
 
 
-@DTYPES
 def test_huge_but_finite_versions_pass(dtype: Any) -> None:
     w, u = np.full(N, np.finfo(dtype).max), np.zeros(N, dtype)
     assert commit.publish(w, u, commit.bit_view(u), dtype(1), np.empty_like(w))[0]
 
 
-@DTYPES
 @pytest.mark.parametrize("name", ["publish", "publish_momentum"])
 def test_compiled_and_plain_agree(rng: np.random.Generator, dtype: Any, name: str) -> None:
     kernel = getattr(commit, name)
