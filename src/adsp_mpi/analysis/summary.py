@@ -17,7 +17,7 @@ from adsp_mpi.sync.momentum import implicit_momentum, implicit_momentum_from_ste
 
 SUMMARY: dict[str, str] = {
     "scheme": "synchronization scheme",
-    "driver": "`mpi` or `virtual`",
+    "driver": "mpi or virtual",
     "workers": "number of workers",
     "steps": "steps of all workers",
     "commits": "commits applied",
@@ -26,8 +26,8 @@ SUMMARY: dict[str, str] = {
     "time_s": "when the last version was made or evaluated, device seconds",
     "loss": "global loss, last sample",
     "accuracy": "accuracy on the validation split, last sample",
-    "target_loss": "target of the global loss; null if none",
-    "time_to_target_s": "when the 10th evaluation was below the target; null if never",
+    "target_loss": "target of the global loss",
+    "time_to_target_s": "when the 10th evaluation was below the target",
     "share.compute": "share of the workers' time in steps",
     "share.communication": "share of the workers' time in commits and pulls",
     "share.blocked": "share of the workers' time waiting because the scheme says so",

@@ -1,0 +1,63 @@
+from traces import add, empty_trace, two_workers
+
+from adsp_mpi.analysis.report import comparison_table, loss_table, run_report, search_table, workers_table
+from adsp_mpi.analysis.summary import summarize
+
+
+def test_workers_table():
+    assert workers_table(two_workers()) == (
+        "worker  steps/s  steps  commits  steps/commit  compute %  communication %  blocked %  other %  fidelity %\n"
+        "------  -------  -----  -------  ------------  ---------  ---------------  ---------  -------  ----------\n"
+        "     0    5.000     80        4         20.00      80.00            10.00      5.000    5.000       95.00\n"
+        "     1    1.250     20        2         10.00      80.00            20.00          0        0       95.00\n"
+    )
+
+
+def test_search_table():
+    trace = two_workers()
+    assert search_table(trace) == ""
+    add(trace, "schedule", search=1, time_s=0, end_s=10, commit_rate=2, samples=7, reward=0.5, decision="best")
+    header, _, row = search_table(trace, "markdown").splitlines()
+    assert dict(zip(header.split(), row.split(), strict=True)) | {"|": ""} == {
+        "|": "",
+        "search": "1",
+        "time_s": "0",
+        "end_s": "10.00",
+        "commit_rate": "2.000",
+        "samples": "7",
+        "reward": "0.5000",
+        "slope": "0",
+        "is_identifiable": "no",
+        "decision": "best",
+    }
+
+
+def test_loss_table_shows_the_last_samples():
+    lines = loss_table(two_workers(), "csv", last=2).splitlines()
+    assert [line.split(",")[0] for line in lines] == ["time_s", "15.0", "20.0"]
+
+
+def test_the_report_names_the_run_and_leaves_out_what_there_is_not():
+    report = run_report(two_workers(), target_loss=0.3)
+    assert report.startswith("adsp, 2 workers, virtual driver, 100 parameters (float32), seed 1, check period 10 s")
+    assert "\nWorkers\n\nworker " in report
+    assert "Last samples of the global loss" in report
+    assert "Rate search" not in report
+    assert "environment" not in report
+    for line in report.splitlines():
+        assert line == line.rstrip()
+
+
+def test_an_empty_run_can_be_reported():
+    assert "loss" in run_report(empty_trace())
+
+
+def test_comparison_table():
+    slow = summarize(two_workers(scheme="bsp"), 0.3)
+    fast = summarize(two_workers(), 0.3) | {"time_to_target_s": 7.0}
+    header, *rows = comparison_table([slow, fast], "csv").splitlines()
+    assert header == "scheme,target s,time s,steps,commits,loss,accuracy,compute,comm,blocked,other,Mb/s"
+    assert [row.split(",")[:5] for row in rows] == [
+        ["bsp", "", "20.0", "100", "6"],
+        ["adsp", "7.0", "20.0", "100", "6"],
+    ]
