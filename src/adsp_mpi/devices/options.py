@@ -15,7 +15,7 @@ Drift = tuple[tuple[Annotated[float, Ge(0)], Annotated[float, Gt(0)]], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerDevice:
-    """What is special about one worker's device: an entry ``[[devices.worker]]``; the profile says what it leaves out."""
+    """What is special about one worker's device: ``[[devices.worker]]``; the profile says what it leaves out."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
