@@ -1,0 +1,118 @@
+"""The package from Python: `train` on real ranks, `simulate` in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from adsp_mpi.config.sections import Config
+from adsp_mpi.errors import AdspError, must
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from adsp_mpi.engine.server import Server
+    from adsp_mpi.recording import Result
+
+Tables = Mapping[str, Mapping[str, Any]]
+Say = Callable[[str], None]
+DEFAULT_WORKERS = 4
+
+
+def train(
+    config: Config | Tables | None = None,
+    comm: MPI.Comm | None = None,
+    *,
+    write: bool = True,
+    observe: Callable[[Server, float], None] | None = None,
+    say: Say = lambda text: None,
+) -> Result | None:
+    """Train on the ranks of `comm`: rank 0 serves, every other rank is a worker.
+
+    Collective: yes.  RMA: passive target, rank 0.
+
+    Parameters
+    ----------
+    config : a configuration, or its sections as mappings; only rank 0's counts. None: the defaults
+    comm : by default ``MPI.COMM_WORLD``
+    write : leave a run folder
+    observe : called on rank 0 some ten times a second with the server and the time in device seconds
+    say : called on rank 0 with what takes long
+
+    Returns
+    -------
+    The result on rank 0, None elsewhere.
+
+    Raises
+    ------
+    ConfigError
+        on every rank, before training starts, if the run is not possible
+    StalledError
+        if a rank is not heard of for too long
+
+    Notes
+    -----
+    Where training goes wrong on one rank, the whole job is aborted: no rank dies alone.
+    """
+    from mpi4py import MPI
+
+    from adsp_mpi.engine.mpi import session
+
+    own = (MPI.COMM_WORLD if comm is None else comm).Dup()
+    if own.rank > 0:
+        session.follow(own)
+        return None
+
+    from adsp_mpi.recording import Recording
+
+    try:
+        whole = _whole(config)
+        if whole.run.workers not in ("auto", own.size - 1) and own.size > 1:
+            raise must("run.workers", f"{own.size - 1} with {own.size} ranks, or auto", whole.run.workers)
+    except AdspError as exc:
+        session.refuse(own, exc)
+        raise
+    recording = Recording(whole, "mpi", write, observe)
+    return recording.finish(session.lead(own, whole, recording, say))
+
+
+def simulate(
+    config: Config | Tables | None = None,
+    *,
+    write: bool = True,
+    observe: Callable[[Server, float], None] | None = None,
+) -> Result:
+    """Train in virtual time, in this process: the real gradients, the configured devices, no MPI.
+
+    Parameters
+    ----------
+    config : a configuration, or its sections as mappings. None: the defaults
+    write : leave a run folder
+    observe : called every Γ/6 with the server and the virtual time
+
+    Raises
+    ------
+    ConfigError
+        if the run is not possible
+    """
+    from adsp_mpi.devices import profile_size
+    from adsp_mpi.engine.testbed import assemble
+    from adsp_mpi.engine.virtual import VirtualDriver
+    from adsp_mpi.recording import Recording
+
+    whole = _whole(config)
+    n_workers = whole.run.workers
+    if n_workers == "auto":
+        n_workers = profile_size(whole.devices) or DEFAULT_WORKERS
+    testbed = assemble(whole, n_workers)
+    recording = Recording(whole, "virtual", write, observe)
+    recording.prepare(testbed)
+    return recording.finish(VirtualDriver(testbed, recording).run())
+
+
+def _whole(config: Config | Tables | None) -> Config:
+    from adsp_mpi.config.load import build_config, read_config
+
+    if config is None:
+        return read_config()
+    return config if isinstance(config, Config) else build_config(config)

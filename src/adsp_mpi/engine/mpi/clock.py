@@ -1,0 +1,34 @@
+"""The wall clock, scaled to device seconds."""
+
+from __future__ import annotations
+
+import time
+
+
+class DeviceClock:
+    """Device seconds since the start of the run.
+
+    Parameters
+    ----------
+    origin_s : reading of the monotonic clock at the start
+    scale : device seconds per wall second
+    """
+
+    def __init__(self, origin_s: float, scale: float) -> None:
+        self._origin_s = origin_s
+        self._scale = scale
+
+    def now_s(self) -> float:
+        """Return the time."""
+        return (time.monotonic() - self._origin_s) * self._scale
+
+    def sleep_until(self, time_s: float) -> None:
+        """Sleep until a time; at once if it is over."""
+        remaining = time_s - self.now_s()
+        if remaining > 0:
+            time.sleep(remaining / self._scale)
+
+    def sleep(self, duration_s: float) -> None:
+        """Sleep for some device seconds."""
+        if duration_s > 0:
+            time.sleep(duration_s / self._scale)

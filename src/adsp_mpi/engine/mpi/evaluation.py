@@ -1,0 +1,58 @@
+"""The global loss, evaluated in a thread on a snapshot, so that commits never wait for it."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adsp_mpi.engine.testbed import Testbed
+from adsp_mpi.sync.base import LossSample
+
+Array = NDArray[Any]
+
+
+class Evaluator:
+    """One evaluation at a time; a request that comes while one is running is dropped and counted."""
+
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        self._snapshot = np.empty_like(testbed.gradient)
+        self._pool = ThreadPoolExecutor(1, "evaluation")
+        self._running: tuple[tuple[float, int, int, int], Future[tuple[float, float]]] | None = None
+        self.busy_s = 0.0  # wall seconds spent in evaluations
+        self.dropped = 0
+
+    def start(self, parameters: Array, time_s: float, version: int, steps: int, commits: int) -> None:
+        """Start to evaluate a copy of `parameters`."""
+        if self._running is not None:
+            self.dropped += 1
+            return
+        self._snapshot[:] = parameters
+        self._running = ((time_s, version, steps, commits), self._pool.submit(self._evaluate))
+
+    def result(self) -> LossSample | None:
+        """Return a sample once it is there, and only once."""
+        if self._running is None or not self._running[1].done():
+            return None
+        stamp, future = self._running
+        self._running = None
+        return LossSample(*stamp, *future.result())
+
+    def _evaluate(self) -> tuple[float, float]:
+        start_s = time.monotonic()
+        loss_and_accuracy = self._testbed.evaluate(self._snapshot)
+        self.busy_s += time.monotonic() - start_s
+        return loss_and_accuracy
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True)

@@ -1,0 +1,194 @@
+"""A real run from the first word between the ranks to the last: plan, kernels, calibration, window, training, end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from mpi4py import MPI
+
+from adsp_mpi.config.sections import Config
+from adsp_mpi.engine.messages import Commit
+from adsp_mpi.engine.mpi.clock import DeviceClock
+from adsp_mpi.engine.mpi.evaluation import Evaluator
+from adsp_mpi.engine.mpi.server import ServerDriver
+from adsp_mpi.engine.mpi.waiting import polite_barrier, polite_bcast
+from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow, check_room
+from adsp_mpi.engine.mpi.worker import WorkerDriver
+from adsp_mpi.engine.outcome import Outcome, Recorder, final_outcome
+from adsp_mpi.engine.testbed import Testbed, assemble, refit, warm_up
+from adsp_mpi.engine.worker import Worker
+from adsp_mpi.errors import AdspError, ConfigError
+
+START_DEADLINE_S = 600.0  # loading data and compiling kernels on a busy machine
+_CALIBRATION_STEPS = 20
+
+@dataclass(frozen=True)
+class _Refusal:
+    """What rank 0 sends in place of a plan."""
+
+    message: str
+    exit_status: int
+
+
+def check_world(comm: MPI.Comm) -> None:
+    """Refuse a world in which nobody can train, or not the one that was asked for.
+
+    Raises
+    ------
+    ConfigError
+        for a single rank, or another number of ranks than Slurm has started
+    """
+    asked = os.environ.get("SLURM_NTASKS")
+    if asked is not None and asked.isdigit() and int(asked) != comm.size:
+        hint = "start with mpirun or a working srun --mpi, or unset SLURM_NTASKS"
+        raise ConfigError(f"number of ranks must be SLURM_NTASKS = {asked}, got {comm.size}: {hint}")
+    if comm.size < 2:
+        hint = "type: mpirun -n 5 python -m adsp_mpi"
+        raise ConfigError(f"number of ranks must be >= 2 (a server and at least one worker), got {comm.size}; {hint}")
+
+
+def refuse(comm: MPI.Comm, error: AdspError) -> None:
+    """Tell the ranks that wait for a plan that there is none.
+
+    Collective: rank 0's part; the others are in `follow`.  RMA: none.
+    """
+    polite_bcast(comm, _Refusal(str(error), error.exit_status), START_DEADLINE_S, "the plan")
+
+
+def lead(
+    comm: MPI.Comm, config: Config, recorder: Recorder, say: Callable[[str], None] = lambda text: None
+) -> Outcome:
+    """Rank 0: run `config` on all ranks.
+
+    Collective: rank 0's part; the others are in `follow`.  RMA: passive target.
+
+    Parameters
+    ----------
+    recorder : takes what the run leaves
+    say : told what takes long
+
+    Raises
+    ------
+    ConfigError
+        before any window exists, after the other ranks have been told
+    StalledError
+        if a rank is not heard of for too long
+    """
+    n_workers = comm.size - 1
+    try:
+        check_world(comm)
+        testbed = assemble(config, n_workers, reference_step_s=1.0)
+        check_room(n_workers, testbed.model.layout.size, testbed.model.layout.dtype)
+        recorder.prepare(testbed)
+    except AdspError as exc:
+        refuse(comm, exc)
+        raise
+    polite_bcast(comm, config, START_DEADLINE_S, "the plan")
+    testbed = _prepare(comm, testbed, say)
+    trace = recorder.begin(testbed)
+    with Window(comm, testbed.model.layout.size, testbed.model.layout.dtype) as window:
+        own = ServerWindow(window)
+        published = WindowParameters(own, *testbed.publishing())
+        server = testbed.server(published, trace)
+        clock = _start(comm, testbed, lambda: [own.write_control(i, server.controls[i]) for i in range(n_workers)])
+        with Evaluator(testbed) as evaluator:
+            spin = config.run.polling == "spin"
+            driver = ServerDriver(server, published, own, evaluator, clock, testbed.deadline_s, spin, recorder.observe)
+            driver.run()
+        outcome = final_outcome(testbed, server, published, clock.now_s())
+        polite_barrier(comm, testbed.deadline_s, "at the end of the run")
+    return outcome
+
+
+def follow(comm: MPI.Comm) -> None:
+    """Every other rank: wait for rank 0's plan and be a worker in it.
+
+    Collective: the part of all ranks but 0, which is in `lead` or `refuse`.  RMA: passive target.
+
+    Raises
+    ------
+    ConfigError
+        what rank 0 refuses
+    """
+    plan = polite_bcast(comm, None, START_DEADLINE_S, "the plan")
+    if isinstance(plan, _Refusal):
+        error = ConfigError(plan.message)
+        error.exit_status = plan.exit_status
+        raise error
+    assert isinstance(plan, Config)
+    n_workers, worker = comm.size - 1, comm.rank - 1
+    testbed = _prepare(comm, assemble(plan, n_workers, reference_step_s=1.0))
+    with Window(comm, testbed.model.layout.size, testbed.model.layout.dtype) as window:
+        own = WorkerWindow(window)
+        clock = _start(comm, testbed)
+        program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker)).program()
+        spin = plan.run.polling == "spin"
+        driver = WorkerDriver(worker, own, testbed.devices[worker], clock, plan.run.seed, testbed.deadline_s, spin)
+        driver.run(program)
+        polite_barrier(comm, testbed.deadline_s * 2, "at the end of the run")
+
+
+def _prepare(comm: MPI.Comm, testbed: Testbed, say: Callable[[str], None] = lambda text: None) -> Testbed:
+    """Compile the kernels, once per machine, and measure the reference step if the devices need one."""
+    with _NodeTurn(comm) as is_first:
+        start_s = time.monotonic()
+        warm_up(testbed, on_compile=lambda: say("compiling the kernels, once per machine ..."))
+        if is_first and (took_s := time.monotonic() - start_s) > 5:
+            say(f"kernels compiled in {took_s:.0f} s")
+    if not testbed.config.devices.relative:
+        return testbed
+    reference_s = _calibrate(testbed) if comm.rank == 1 else None
+    polite_barrier(comm, START_DEADLINE_S, "while rank 1 measures the reference step")
+    reference_s = comm.bcast(reference_s, root=1)
+    return refit(testbed, reference_s * testbed.config.run.time_scale)
+
+
+class _NodeTurn:
+    """The first rank of each node goes first, then all the others: they find its machine code in the cache.
+
+    Collective: yes.  RMA: none.
+    """
+
+    def __init__(self, comm: MPI.Comm) -> None:
+        self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+
+    def __enter__(self) -> bool:
+        if self._node.rank > 0:
+            self._pass()
+        return self._node.rank == 0
+
+    def __exit__(self, *exc_info: object) -> None:
+        if exc_info[0] is None:
+            if self._node.rank == 0:
+                self._pass()
+            self._node.Free()
+
+    def _pass(self) -> None:
+        polite_barrier(self._node, START_DEADLINE_S, "of its node to compile the kernels")
+
+
+def _calibrate(testbed: Testbed) -> float:
+    """Return the wall seconds of one step on this idle core: the median of several."""
+    local = testbed.local_model(0)
+    local.parameters[:] = testbed.publishing()[0]
+    times = []
+    for _ in range(_CALIBRATION_STEPS):
+        start_s = time.perf_counter()
+        local.step(testbed.config.model.batch_size)
+        times.append(time.perf_counter() - start_s)
+    return float(np.median(times))
+
+
+def _start(comm: MPI.Comm, testbed: Testbed, ready: Callable[[], object] = lambda: None) -> DeviceClock:
+    """Agree on time zero, once rank 0 is `ready`. Ranks of rank 0's node share its clock, others take the barrier's end."""
+    ready()
+    polite_barrier(comm, START_DEADLINE_S, "to start")
+    origin_s, host = comm.bcast((time.monotonic(), MPI.Get_processor_name()))
+    if host != MPI.Get_processor_name():
+        origin_s = time.monotonic()
+    return DeviceClock(origin_s, testbed.config.run.time_scale)

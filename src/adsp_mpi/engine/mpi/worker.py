@@ -1,0 +1,150 @@
+"""A worker rank: carries out what the worker program asks for, in real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+
+from adsp_mpi.devices.device import Device
+from adsp_mpi.devices.throttle import Throttle
+from adsp_mpi.engine.messages import Control, Phase, WorkerStatus
+from adsp_mpi.engine.mpi.clock import DeviceClock
+from adsp_mpi.engine.mpi.waiting import Backoff
+from adsp_mpi.engine.mpi.window import WorkerWindow
+from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request
+from adsp_mpi.errors import StalledError
+
+HEARTBEAT_S = 0.5  # wall seconds between two signs of life while waiting
+
+
+class WorkerDriver:
+    """Drive a worker program on its rank.
+
+    Parameters
+    ----------
+    worker : number of the worker, its rank - 1
+    deadline_s : wall seconds without an answer after which the worker gives up
+    """
+
+    def __init__(
+        self,
+        worker: int,
+        window: WorkerWindow,
+        device: Device,
+        clock: DeviceClock,
+        seed: int,
+        deadline_s: float,
+        spin: bool,
+    ) -> None:
+        self._worker = worker
+        self._window = window
+        self._device = device
+        self._clock = clock
+        self._seed = seed
+        self._deadline_s = deadline_s
+        self._spin = spin
+        self._throttle = Throttle(clock.now_s, clock.sleep)
+        self._status = WorkerStatus()
+        self._boundary_s = clock.now_s()
+        self._sent_s = 0.0  # wall clock of the last report
+
+    def run(self, program: Generator[Request, Reply, None]) -> WorkerStatus:
+        """Carry out the program to its end, then report the totals and `done`."""
+        request = next(program)
+        try:
+            while not self._has_stopped(request):
+                request = program.send(self._carry_out(request))
+        except StopIteration:
+            pass
+        program.close()
+        self._enter(Phase.DONE)
+        self._status.other_s += self._lap()
+        self._report()
+        return self._status
+
+    def _has_stopped(self, request: Request) -> bool:
+        return isinstance(request, Compute) and self._clock.now_s() >= self._device.stop_s
+
+    def _carry_out(self, request: Request) -> Reply:
+        self._status.other_s += self._lap()  # what the program itself took
+        match request:
+            case Pull():
+                return self._pull(request)
+            case Compute():
+                return self._compute(request)
+            case HandIn():
+                return self._hand_in(request)
+            case Release():
+                return self._wait_for_release(request)
+
+    def _pull(self, request: Pull) -> Reply:
+        self._enter(Phase.PULLING)
+        self._clock.sleep(self._device.latency_s / 2)
+        version, retries = self._window.pull(request.into, self._status, self._deadline_s)
+        self._clock.sleep(self._device.latency_s / 2 + self._device.downlink_s(request.into.nbytes))
+        control = self._window.control()
+        self._status.retries += retries
+        self._status.communication_s += self._lap()
+        self._throttle.rebase()
+        return Reply(self._boundary_s, control, version, retries)
+
+    def _compute(self, request: Compute) -> Reply:
+        self._enter(Phase.COMPUTING)
+        target_s = self._device.step_duration_s(self._seed, self._worker, request.step, self._boundary_s)
+        self._throttle.begin()
+        request.run()
+        self._throttle.pad(target_s)
+        self._status.steps += 1
+        self._status.overruns = self._throttle.overruns
+        self._status.worst_overrun = self._throttle.worst_ratio
+        self._status.compute_s += self._lap()
+        self._report_sometimes()
+        control = self._window.control()
+        self._status.communication_s += self._lap()
+        return Reply(self._boundary_s, control)
+
+    def _hand_in(self, request: HandIn) -> Reply:
+        self._enter(Phase.COMMITTING)
+        number = request.commit.number
+        self._clock.sleep(self._device.uplink_s(request.update.nbytes))
+        self._window.put_commit(request.commit, request.update)
+        control = self._wait(lambda control: control.acknowledged >= number, f"to receive commit {number}")
+        self._status.commits += 1
+        self._status.communication_s += self._lap()
+        return Reply(self._boundary_s, control)
+
+    def _wait_for_release(self, request: Release) -> Reply:
+        self._enter(Phase.BLOCKED)
+        control = self._wait(lambda control: control.released >= request.number, f"to release commit {request.number}")
+        self._status.blocked_s += self._lap()
+        return Reply(self._boundary_s, control)
+
+    def _wait(self, is_answered: Callable[[Control], bool], what: str) -> Control:
+        backoff = Backoff(self._spin)
+        start_s = time.monotonic()
+        while not is_answered(control := self._window.control()):
+            self._report_sometimes()
+            if time.monotonic() - start_s > 2 * self._deadline_s:  # rank 0 looks for a culprit before that
+                waited = f"{time.monotonic() - start_s:.0f} s"
+                raise StalledError(f"rank {self._worker + 1} waits for rank 0 {what} for {waited}")
+            backoff.pause()
+        return control
+
+    # ---- books -------------------------------------------------------------------------------------------------
+
+    def _enter(self, phase: Phase) -> None:
+        self._status.phase = phase
+
+    def _lap(self) -> float:
+        """Return the time since the last boundary, for somebody to book, and start anew."""
+        now_s = self._clock.now_s()
+        lap_s, self._boundary_s = now_s - self._boundary_s, now_s
+        return lap_s
+
+    def _report_sometimes(self) -> None:
+        if time.monotonic() - self._sent_s >= HEARTBEAT_S:
+            self._report()
+
+    def _report(self) -> None:
+        self._window.put_status(self._status)
+        self._sent_s = time.monotonic()

@@ -1,0 +1,97 @@
+"""The global parameters: a ring of published versions and the server's one arithmetic step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from adsp_kernels import commit as kernels
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Outcome of a merge."""
+
+    is_finite: bool
+    update_bits: list[int]  # wrap-around sum of each update's bit pattern, to name the first that differs in a replay
+
+
+class PublishedParameters:
+    """Versions v = 0, 1, 2, ... of the global parameters, version v in buffer v mod K.
+
+    Parameters
+    ----------
+    buffers : shape (K, n_params), K >= 2, float32 or float64; the memory readers copy from
+    initial : shape (n_params,), becomes version 0
+    global_learning_rate : η
+    momentum : μ, acts once per version
+
+    Notes
+    -----
+    Source: Hu et al. 2020, Alg. 2 (server): V ← μV + ηΣU; W ← W + V.
+    """
+
+    def __init__(self, buffers: Sequence[Array], initial: Array, global_learning_rate: float, momentum: float) -> None:
+        dtype = initial.dtype.type
+        self.global_learning_rate = global_learning_rate
+        self.momentum = momentum
+        self._buffers = buffers
+        self._eta = dtype(global_learning_rate)
+        self._mu = dtype(momentum)
+        self._total = np.empty_like(initial)
+        self._velocity = [np.zeros_like(initial), np.zeros_like(initial)] if momentum > 0 else []
+        self.version = 0
+        self._begin(0)
+        buffers[0][:] = initial
+        self._finish(0)
+
+    @property
+    def current(self) -> Array:
+        """The latest version; not to be written, and overwritten K versions later."""
+        return self._buffers[self.version % len(self._buffers)]
+
+    def merge(self, updates: Sequence[Array]) -> Merged:
+        """Publish W + ηΣU as the next version, unless it would not be finite: then nothing changes.
+
+        Updates are summed in the order given.
+        """
+        total, bits = (updates[0], []) if len(updates) == 1 else self._sum(updates)
+        version = self.version + 1
+        self._begin(version)
+        target = self._buffers[version % len(self._buffers)]
+        is_finite, total_bits = self._step(total, target)
+        if is_finite:
+            self.version = version
+            self._finish(version)
+        return Merged(bool(is_finite), bits or [int(total_bits)])
+
+    @staticmethod
+    def is_finite(update: Array) -> bool:
+        """Whether an update holds finite values only."""
+        return bool(np.isfinite(update).all())
+
+    def _sum(self, updates: Sequence[Array]) -> tuple[Array, list[int]]:
+        self._total[:] = 0
+        return self._total, [int(kernels.accumulate(self._total, u, kernels.bit_view(u))) for u in updates]
+
+    def _step(self, update: Array, target: Array) -> tuple[bool, int]:
+        if not self._velocity:
+            return kernels.publish(self.current, update, kernels.bit_view(update), self._eta, target)
+        velocity, next_velocity = self._velocity
+        outcome = kernels.publish_momentum(
+            self.current, velocity, update, kernels.bit_view(update), self._eta, self._mu, next_velocity, target
+        )
+        if outcome[0]:
+            self._velocity.reverse()
+        return outcome
+
+    def _begin(self, version: int) -> None:
+        """Told before buffer `version` mod K is overwritten."""
+
+    def _finish(self, version: int) -> None:
+        """Told when `version` is whole."""

@@ -1,0 +1,258 @@
+"""The server: what rank 0 does with commits, losses and time; told by a driver, it answers in control records."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from adsp_mpi.config.sections import Config
+from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
+from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.store.schema import SERVER, CommitStatus
+from adsp_mpi.store.trace import Trace
+from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, Cluster, LossSample, Scheme, Setting
+
+Array = NDArray[Any]
+_BITS = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class _Held:
+    commit: Commit
+    update: Array
+    arrived_s: float
+
+
+class Server:
+    """The server's whole state, driven by four events.
+
+    A driver calls `on_commit`, `on_loss`, `on_time` and `on_departure`, delivers the control records of the workers in
+    `take_changed()`, evaluates the loss whenever `take_sample_request()` says so, and calls `on_time` again no later
+    than `next_time_s`.
+
+    Attributes
+    ----------
+    controls : what each worker is told
+    cluster : clocks, live workers, held commits
+    stop_reason : None while the run goes on
+    """
+
+    def __init__(
+        self, scheme: Scheme, setting: Setting, config: Config, published: PublishedParameters, trace: Trace
+    ) -> None:
+        self._scheme = scheme
+        self._stop = config.stop
+        self._published = published
+        self._trace = trace
+        n = setting.n_workers
+        self._held: dict[int, _Held] = {}
+        self.cluster = Cluster(n, [0] * n, live=set(range(n)), held=self._held.keys())
+        self.controls = [Control(scheme.target(i), config.model.batch_size) for i in range(n)]
+        self.statuses = [WorkerStatus() for _ in range(n)]
+        self.stop_reason: str | None = None
+        self.stopped_s = math.nan
+        self.steps = 0  # in applied commits
+        self.applied = 0  # commits applied
+        self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
+        self._n_ticks = 0
+        self._next_record_s = setting.check_period_s * (1 - 1e-9)
+        self._n_rounds = 0
+        self._recorded = [(0, 0.0)] * n  # steps and compute_s of the last row of each worker
+        self._n_below_target = 0
+        self._is_sample_wanted = False
+        self._settled: dict[int, int] = {}  # worker -> number of a commit that is settled but not yet released
+        self._changed: set[int] = set(range(n))
+
+    # ---- what a driver asks ------------------------------------------------------------------------------------
+
+    @property
+    def next_time_s(self) -> float:
+        """When `on_time` must be called next, in device seconds."""
+        if self.stop_reason is not None:
+            return math.inf
+        limit_s = math.inf if self._stop.max_time_s is None else self._stop.max_time_s
+        return min(self._n_ticks * self._tick_s, limit_s)
+
+    def take_changed(self) -> set[int]:
+        """Return the workers whose control records have changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def take_sample_request(self) -> bool:
+        """Return whether a loss sample of the current version is due; a request is handed out once."""
+        wanted, self._is_sample_wanted = self._is_sample_wanted, False
+        return wanted
+
+    # ---- events ------------------------------------------------------------------------------------------------
+
+    def on_commit(self, commit: Commit, update: Array, now_s: float) -> None:
+        """Take a commit; `update` must stay as it is until the worker is released."""
+        worker = commit.worker
+        control = self._change(worker)
+        control.acknowledged = commit.number
+        held = _Held(commit, update, now_s)
+        if self.stop_reason is not None:
+            self._settle(held, CommitStatus.STOPPED, now_s)
+        else:
+            self._held[worker] = held
+            self._publish_ready(now_s)
+        self._release()
+
+    def on_departure(self, worker: int, now_s: float, why: str) -> None:
+        """A worker has left for good; nobody waits for it any longer."""
+        self.cluster.live.discard(worker)
+        self._trace.add("events", time_s=now_s, worker=worker, kind="left", text=why)
+        if self.stop_reason is None:
+            if not self.cluster.live:
+                self.stop(now_s, "all workers have left")
+            self._publish_ready(now_s)
+        self._release()
+
+    def on_time(self, now_s: float) -> None:
+        """Sample the loss every Γ/6, tell the scheme, and stop when the time is up."""
+        if self.stop_reason is not None:
+            return
+        if self._stop.max_time_s is not None and now_s >= self._stop.max_time_s:
+            self.stop(now_s, f"{self._stop.max_time_s:g} s are over")
+            return
+        if now_s < self._n_ticks * self._tick_s:
+            return
+        self._n_ticks = int(now_s / self._tick_s + 1e-9) + 1  # a tick missed by a busy machine is not made up for
+        self._scheme.on_tick(now_s, self.cluster)
+        self._is_sample_wanted = True
+        self._retarget()
+        if now_s >= self._next_record_s:
+            self.record_workers(now_s)
+            self._next_record_s += self._tick_s * TICKS_PER_CHECK_PERIOD
+
+    def on_loss(self, sample: LossSample) -> None:
+        """Record a loss sample, tell the scheme, and stop when the target has been reached."""
+        self._trace.add("loss", **vars(sample))
+        if self.stop_reason is not None:
+            return
+        for window in self._scheme.on_loss(sample, self.cluster):
+            self._trace.add("schedule", **vars(window))
+        self._retarget()
+        if self._stop.target_loss is not None and sample.loss < self._stop.target_loss:
+            self._n_below_target += 1
+            if self._n_below_target >= self._stop.evaluations_below_target:
+                self.stop(sample.time_s, f"global loss below {self._stop.target_loss:g}")
+
+    def record_workers(self, now_s: float) -> None:
+        """Record what the workers last told about themselves: every check period and at the end."""
+        for worker, status in enumerate(self.statuses):
+            control = self.controls[worker]
+            before_steps, before_s = self._recorded[worker]
+            steps, compute_s = status.steps - before_steps, status.compute_s - before_s
+            self._recorded[worker] = (status.steps, status.compute_s)
+            self._trace.add(
+                "workers",
+                time_s=now_s,
+                worker=worker,
+                steps=status.steps,
+                commits=self.cluster.commits[worker],
+                compute_s=status.compute_s,
+                communication_s=status.communication_s,
+                blocked_s=status.blocked_s,
+                other_s=status.other_s,
+                step_time_s=compute_s / steps if steps else math.nan,
+                batch_size=control.batch_size,
+                target=control.target,
+                overruns=status.overruns,
+                worst_overrun_ratio=status.worst_overrun,
+                retries=status.retries,
+            )
+
+    def stop(self, now_s: float, reason: str) -> None:
+        """Make the current version the final one and tell everybody."""
+        self.stop_reason, self.stopped_s = reason, now_s
+        self._trace.add("events", time_s=now_s, worker=SERVER, kind="stop", text=reason)
+        for held in list(self._held.values()):
+            self._settle(held, CommitStatus.STOPPED, now_s)
+        for worker in range(self.cluster.n_workers):
+            self._change(worker).stop = True
+        self._release()
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _publish_ready(self, now_s: float) -> None:
+        while self.stop_reason is None and (members := self._scheme.ready(self.cluster)):
+            held = [self._held[worker] for worker in sorted(members)]
+            merged = self._published.merge([each.update for each in held])
+            if merged.is_finite:
+                for each, bits in zip(held, merged.update_bits, strict=True):
+                    self._settle(each, CommitStatus.APPLIED, now_s, bits)
+                self._n_rounds += 1
+                self._check_counts(now_s)
+                return
+            bad = [each for each in held if not self._published.is_finite(each.update)] or held
+            for each in bad:
+                self._settle(each, CommitStatus.REFUSED, now_s)
+                text = f"commit {each.commit.number} refused: its update is not finite"
+                self._trace.add("events", time_s=now_s, worker=each.commit.worker, kind="refused", text=text)
+
+    def _settle(self, held: _Held, status: CommitStatus, now_s: float, bits: int = 0) -> None:
+        commit, worker = held.commit, held.commit.worker
+        is_applied = status is CommitStatus.APPLIED
+        self._held.pop(worker, None)
+        self._settled[worker] = commit.number
+        if is_applied:
+            self.cluster.commits[worker] += 1
+            self.applied += 1
+            self.steps += commit.steps
+        self._trace.add(
+            "commits",
+            time_s=now_s,
+            arrived_s=held.arrived_s,
+            started_s=commit.started_s,
+            worker=worker,
+            number=commit.number,
+            first_step=commit.first_step,
+            steps=commit.steps,
+            batch_size=commit.batch_size,
+            learning_rate=commit.learning_rate,
+            global_learning_rate=self._published.global_learning_rate,
+            momentum=self._published.momentum,
+            base_version=commit.base_version,
+            is_pulled=commit.is_pulled,
+            version=self._published.version if is_applied else -1,
+            round=self._n_rounds,
+            status=int(status),
+            staleness=self._published.version - 1 - commit.base_version if is_applied else -1,
+            size_bytes=held.update.nbytes,
+            overhead_s=commit.overhead_s,
+            retries=commit.retries,
+            train_loss=commit.train_loss,
+            update_bits=bits & _BITS,
+        )
+        self._change(worker).pull = status is not CommitStatus.APPLIED
+
+    def _release(self) -> None:
+        """Let go every worker whose commit is settled and whom the scheme lets go on."""
+        for worker, number in list(self._settled.items()):
+            if self.stop_reason is None and not self._scheme.may_continue(worker, self.cluster):
+                continue
+            del self._settled[worker]
+            control = self._change(worker)
+            control.pull = control.pull or self._scheme.pulls(worker, self.cluster)
+            control.version = self._published.version
+            control.released = number
+
+    def _check_counts(self, now_s: float) -> None:
+        if self._stop.max_steps is not None and self.steps >= self._stop.max_steps:
+            self.stop(now_s, f"{self.steps} steps are done")
+        elif self._stop.max_versions is not None and self._published.version >= self._stop.max_versions:
+            self.stop(now_s, f"version {self._published.version} is reached")
+
+    def _retarget(self) -> None:
+        for worker, control in enumerate(self.controls):
+            target = self._scheme.target(worker)
+            if target != control.target and not (math.isnan(target) and math.isnan(control.target)):
+                self._change(worker).target = target
+
+    def _change(self, worker: int) -> Control:
+        self._changed.add(worker)
+        return self.controls[worker]

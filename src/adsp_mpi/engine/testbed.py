@@ -1,0 +1,155 @@
+"""What a configuration becomes for a given number of workers: data, model, devices, scheme; the same in every driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from adsp_kernels._jit import cache_directory
+from numpy.typing import NDArray
+
+from adsp_mpi import datasets, devices, models
+from adsp_mpi.config.sections import Config
+from adsp_mpi.datasets.base import Dataset
+from adsp_mpi.datasets.sampling import Sampler
+from adsp_mpi.datasets.shards import make_shards
+from adsp_mpi.devices.device import Device
+from adsp_mpi.engine.local import LocalModel
+from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.engine.server import Server
+from adsp_mpi.models.base import Model
+from adsp_mpi.store.trace import Trace
+from adsp_mpi.sync import scheme_class
+from adsp_mpi.sync.base import Scheme, Setting
+
+Array = NDArray[Any]
+CHECK_PERIOD_IN_SLOWEST_STEPS = 12.5  # the paper's 60 s on its 18 machines
+
+
+@dataclass(frozen=True)
+class Testbed:
+    """Everything that a run, its simulation and its replay have in common."""
+
+    config: Config
+    setting: Setting
+    scheme_class: type[Scheme]
+    dataset: Dataset
+    model: Model
+    sampler: Sampler
+    devices: tuple[Device, ...]
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers m."""
+        return self.setting.n_workers
+
+    @property
+    def global_learning_rate(self) -> float:
+        """η: 1/m unless configured."""
+        eta = self.config.sync.global_learning_rate
+        return 1 / self.n_workers if eta == "auto" else float(eta)
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Scratch for a gradient; the workers of one process share it."""
+        return np.zeros(self.model.layout.size, self.model.layout.dtype)
+
+    @property
+    def deadline_s(self) -> float:
+        """Wall seconds without a sign of life after which a run is given up."""
+        configured = self.config.run.deadline_s
+        if configured != "auto":
+            return float(configured)
+        slowest_s = max(device.step_time_s for device in self.devices) / self.config.run.time_scale
+        return max(60.0, 20 * slowest_s)
+
+    def scheme(self) -> Scheme:
+        """Return a fresh scheme object."""
+        return self.scheme_class(self.config.sync, self.setting)
+
+    def local_model(self, worker: int) -> LocalModel:
+        """Return a worker's local model."""
+        return LocalModel(worker, self.model, self.sampler, self.config.model, self.gradient)
+
+    def published(self, buffers: list[Array]) -> PublishedParameters:
+        """Return the published parameters in the given memory, the initial ones as version 0."""
+        return PublishedParameters(buffers, *self.publishing())
+
+    def publishing(self) -> tuple[Array, float, float]:
+        """Return initial parameters, η and μ."""
+        return self.model.initial(self.config.run.seed), self.global_learning_rate, self.config.sync.momentum
+
+    def server(self, published: PublishedParameters, trace: Trace) -> Server:
+        """Return a fresh server."""
+        return Server(self.scheme(), self.setting, self.config, published, trace)
+
+    def evaluate(self, parameters: Array) -> tuple[float, float]:
+        """Return global loss and accuracy: on the validation split."""
+        return self.model.evaluate(parameters, self.dataset.validation.x, self.dataset.validation.y)
+
+    def test(self, parameters: Array) -> tuple[float, float]:
+        """Return loss and accuracy on the test split, for reporting only."""
+        return self.model.evaluate(parameters, self.dataset.test.x, self.dataset.test.y)
+
+
+def assemble(config: Config, n_workers: int, reference_step_s: float | None = None) -> Testbed:
+    """Build what `config` describes.
+
+    Parameters
+    ----------
+    n_workers : m
+    reference_step_s : device seconds of one step on an idle core, for profiles relative to it
+
+    Raises
+    ------
+    ConfigError
+        if data, model, devices and number of workers do not fit together
+    """
+    dtype = np.dtype(config.model.dtype)
+    dataset = datasets.load(config.data, dtype)
+    shards = make_shards(dataset.train.y, n_workers, config.data, config.run.seed)
+    model = models.create(config.model, dataset.sample_shape, dataset.n_classes)
+    fleet, setting = _fleet(config, n_workers, reference_step_s)
+    return Testbed(
+        config=config,
+        setting=setting,
+        scheme_class=scheme_class(config.scheme),
+        dataset=dataset,
+        model=model,
+        sampler=Sampler(dataset.train, shards, config.run.seed),
+        devices=fleet,
+    )
+
+
+def refit(testbed: Testbed, reference_step_s: float) -> Testbed:
+    """Return the testbed with its devices relative to a measured step."""
+    fleet, setting = _fleet(testbed.config, testbed.n_workers, reference_step_s)
+    return replace(testbed, devices=fleet, setting=setting)
+
+
+def warm_up(testbed: Testbed, on_compile: Callable[[], None] = lambda: None) -> None:
+    """Call every kernel of a run once, so that none is compiled or loaded during it.
+
+    `on_compile` is called first if the machine code is not in the cache.
+    """
+    if not any(cache_directory().rglob("*.nbi")):
+        on_compile()
+    local = testbed.local_model(0)
+    initial = testbed.publishing()[0]
+    local.parameters[:] = initial
+    local.step(testbed.config.model.batch_size)
+    testbed.evaluate(initial)
+    published = testbed.published([np.zeros_like(initial), np.zeros_like(initial)])
+    published.merge([local.update])
+    published.merge([local.update, local.update])
+
+
+def _fleet(config: Config, n_workers: int, reference_step_s: float | None) -> tuple[tuple[Device, ...], Setting]:
+    fleet = devices.build(config.devices, n_workers, reference_step_s)
+    period_s = config.sync.check_period_s
+    if period_s == "auto":
+        period_s = CHECK_PERIOD_IN_SLOWEST_STEPS * max(device.step_time_s for device in fleet)
+    return fleet, Setting(n_workers, float(period_s), config.stop.target_loss)

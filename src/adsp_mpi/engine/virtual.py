@@ -1,0 +1,160 @@
+"""The virtual driver: one process, a virtual clock, the real gradients; exact and independent of the machine."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+
+from adsp_mpi.devices.device import Device
+from adsp_mpi.engine.messages import Phase, WorkerStatus
+from adsp_mpi.engine.outcome import Outcome, Recorder, final_outcome, sample_loss
+from adsp_mpi.engine.testbed import Testbed
+from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request, Worker
+
+
+@dataclass
+class _VirtualWorker:
+    """A worker, its device and its books."""
+
+    index: int
+    device: Device
+    program: Generator[Request, Reply, None]
+    status: WorkerStatus
+    awaited: int = 0  # number of the commit whose release it waits for, 0 if none
+    since_s: float = 0.0  # start of what it is doing
+
+
+class VirtualDriver:
+    """Run a testbed in virtual time.
+
+    Events are carried out in order of time, ties in the order in which they were scheduled, so a run is a function of
+    its configuration alone.
+    """
+
+    def __init__(self, testbed: Testbed, recorder: Recorder) -> None:
+        self._testbed = testbed
+        self._recorder = recorder
+        size, dtype = testbed.model.layout.size, testbed.model.layout.dtype
+        self._published = testbed.published(list(np.zeros((2, size), dtype)))
+        self._server = testbed.server(self._published, recorder.begin(testbed))
+        self._now_s = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        scheme = testbed.scheme()
+        self._workers = [
+            _VirtualWorker(
+                i,
+                device,
+                Worker(i, testbed.n_workers, scheme, testbed.local_model(i)).program(),
+                self._server.statuses[i],
+            )
+            for i, device in enumerate(testbed.devices)
+        ]
+
+    def run(self) -> Outcome:
+        """Train until the server stops and every worker is done."""
+        self._at(0.0, self._tick)
+        for worker in self._workers:
+            self._carry_out(worker, next(worker.program))
+        while self._events:
+            self._now_s, _, action = heapq.heappop(self._events)
+            action()
+        return final_outcome(self._testbed, self._server, self._published, self._now_s)
+
+    # ---- the worker's requests -----------------------------------------------------------------------------------
+
+    def _carry_out(self, worker: _VirtualWorker, request: Request) -> None:
+        worker.since_s = self._now_s
+        device = worker.device
+        match request:
+            case Pull():
+                worker.status.phase = Phase.PULLING
+                self._after(device.latency_s / 2, partial(self._read, worker, request))
+            case Compute() if self._now_s >= device.stop_s:
+                self._finish(worker, "its device stopped")
+            case Compute():
+                worker.status.phase = Phase.COMPUTING
+                seed = self._testbed.config.run.seed
+                duration_s = device.step_duration_s(seed, worker.index, request.step, self._now_s)
+                request.run()
+                self._after(duration_s, partial(self._computed, worker))
+            case HandIn():
+                worker.status.phase = Phase.COMMITTING
+                self._after(device.uplink_s(request.update.nbytes), partial(self._arrive, worker, request))
+            case Release():
+                worker.status.phase = Phase.BLOCKED
+                worker.awaited = request.number
+                self._wake(worker)
+
+    def _read(self, worker: _VirtualWorker, request: Pull) -> None:
+        request.into[:] = self._published.current
+        delay_s = worker.device.latency_s / 2 + worker.device.downlink_s(request.into.nbytes)
+        self._after(delay_s, partial(self._pulled, worker, self._published.version))
+
+    def _pulled(self, worker: _VirtualWorker, version: int) -> None:
+        worker.status.communication_s += self._now_s - worker.since_s
+        self._reply(worker, version)
+
+    def _computed(self, worker: _VirtualWorker) -> None:
+        worker.status.compute_s += self._now_s - worker.since_s
+        worker.status.steps += 1
+        self._reply(worker)
+
+    def _arrive(self, worker: _VirtualWorker, request: HandIn) -> None:
+        worker.status.communication_s += self._now_s - worker.since_s
+        worker.status.commits += 1
+        self._server.on_commit(request.commit, request.update, self._now_s)
+        self._deliver()
+        self._reply(worker)
+
+    def _wake(self, worker: _VirtualWorker) -> None:
+        """Let a blocked worker go on if it has been released."""
+        if worker.awaited and self._server.controls[worker.index].released >= worker.awaited:
+            worker.awaited = 0
+            worker.status.blocked_s += self._now_s - worker.since_s
+            self._reply(worker)
+
+    def _reply(self, worker: _VirtualWorker, version: int = -1) -> None:
+        try:
+            request = worker.program.send(Reply(self._now_s, self._server.controls[worker.index], version))
+        except StopIteration:
+            self._finish(worker)
+        else:
+            self._carry_out(worker, request)
+
+    def _finish(self, worker: _VirtualWorker, why: str | None = None) -> None:
+        worker.program.close()
+        worker.status.phase = Phase.DONE
+        if why is not None:
+            self._server.on_departure(worker.index, self._now_s, why)
+            self._deliver()
+
+    # ---- the server --------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._server.on_time(self._now_s)
+        if self._server.take_sample_request():
+            self._server.on_loss(sample_loss(self._testbed, self._server, self._published, self._now_s))
+        self._deliver()
+        self._recorder.observe(self._server, self._now_s)
+        if self._server.stop_reason is None:
+            self._at(self._server.next_time_s, self._tick)
+
+    def _deliver(self) -> None:
+        """Wake the workers whose control records have changed; all others read theirs at their next step boundary."""
+        for index in sorted(self._server.take_changed()):
+            if self._workers[index].awaited:
+                self._after(0.0, partial(self._wake, self._workers[index]))
+
+    # ---- the clock ---------------------------------------------------------------------------------------------
+
+    def _at(self, time_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (time_s, next(self._order), action))
+
+    def _after(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._at(self._now_s + delay_s, action)

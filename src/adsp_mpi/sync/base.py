@@ -1,0 +1,154 @@
+"""What a synchronization scheme sees, what it decides, and the frame of a new one.
+
+A scheme is pure: it is told events and answers with decisions. No MPI, no clock, no files, no global random state.
+Times are device seconds since the start of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncOptions:
+    """What every scheme has: section ``[sync]`` of a configuration.
+
+    A scheme adds its own fields in a subclass.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    # Γ: the global loss is sampled every Γ/6; auto is 12.5 steps of the slowest device (60 s on ec2-18, as in the paper)
+    check_period_s: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
+    # η, by which the server multiplies updates; auto is 1/m for every scheme, or a comparison would be unfair
+    global_learning_rate: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
+    # μ: the server's momentum, once per version
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The fixed facts of a run that a scheme may need."""
+
+    n_workers: int
+    check_period_s: float
+    target_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class LossSample:
+    """The global loss of one version, sampled at `time_s`."""
+
+    time_s: float
+    version: int
+    steps: int
+    commits: int
+    loss: float
+    accuracy: float
+
+
+@dataclass
+class Cluster:
+    """What the server knows of its workers; schemes read it and never change it."""
+
+    n_workers: int
+    commits: list[int] = field(default_factory=list)  # applied, per worker: the worker's clock
+    live: set[int] = field(default_factory=set)
+    held: Set[int] = frozenset()  # workers whose commit has arrived and is not yet merged
+
+    @property
+    def slowest_clock(self) -> int:
+        """Fewest commits of any live worker."""
+        return min((self.commits[worker] for worker in self.live), default=0)
+
+
+@dataclass
+class Progress:
+    """A worker's own view at a step boundary."""
+
+    worker: int
+    n_workers: int
+    target: float  # what the scheme last told this worker: ΔC_i, τ; nan if it says nothing
+    steps: int = 0  # since the last commit
+    commits: int = 0  # made so far
+    since_pull_s: float = 0.0  # since the last pull was completed
+    overhead_s: float = 0.0  # O_i: from the last commit's start until fresh parameters were held
+
+
+@dataclass(frozen=True)
+class SearchWindow:
+    """One window of the commit-rate search, as it is recorded."""
+
+    search: int
+    time_s: float
+    end_s: float
+    commit_rate: float
+    commit_target: float
+    samples: int
+    a2: float
+    b: float
+    c: float
+    reward: float
+    slope: float
+    is_identifiable: bool
+    decision: str
+
+
+class Scheme(ABC):
+    """The frame: a scheme that commits after every step, is merged at arrival and never waits.
+
+    Subclasses override the hooks in which they differ.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Options: ClassVar[type[SyncOptions]] = SyncOptions
+
+    def __init__(self, options: SyncOptions, setting: Setting) -> None:
+        self.setting = setting
+
+    # ---- the worker's side: a pure function of what the worker knows -------------------------------------------
+
+    def is_commit_due(self, progress: Progress) -> bool:
+        """Whether the worker commits at this step boundary."""
+        return True
+
+    # ---- the server's side -----------------------------------------------------------------------------------
+
+    def target(self, worker: int) -> float:
+        """What the worker is told besides go and stop: a commit count or a number of steps."""
+        return math.nan
+
+    def ready(self, cluster: Cluster) -> Set[int]:
+        """The workers whose held commits make the next version now; empty while the round is not complete."""
+        return cluster.held
+
+    def may_continue(self, worker: int, cluster: Cluster) -> bool:
+        """Whether a worker whose commit has been applied may start its next step."""
+        return True
+
+    def pulls(self, worker: int, cluster: Cluster) -> bool:
+        """Whether a worker that goes on reads the global parameters first. Asked once per release."""
+        return True
+
+    def on_tick(self, time_s: float, cluster: Cluster) -> None:
+        """Tell the scheme the time: at the start and then every Γ/6."""
+
+    def on_loss(self, sample: LossSample, cluster: Cluster) -> Iterable[SearchWindow]:
+        """Tell the scheme the global loss; what it wants recorded comes back."""
+        return ()
+
+
+TICKS_PER_CHECK_PERIOD = 6
+
+
+def whole_round(cluster: Cluster) -> Set[int]:
+    """All held commits once every live worker has one, else nothing: the barrier of BSP and local SGD."""
+    is_whole = len(cluster.held) >= len(cluster.live) and cluster.held >= cluster.live
+    return cluster.held if is_whole else frozenset()

@@ -1,0 +1,49 @@
+"""Fixed ADACOMM: local SGD with periodic averaging."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
+
+from adsp_mpi.sync.base import Cluster, Progress, Scheme, Setting, SyncOptions, whole_round
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedAdacommOptions(SyncOptions):
+    """Options of Fixed ADACOMM."""
+
+    # τ: local steps between two commits
+    tau: Annotated[int, Ge(1)] = 40
+
+
+class FixedAdacomm(Scheme):
+    """τ local steps from common parameters, then all wait for all and the mean update makes one version.
+
+    Notes
+    -----
+    Source: the baseline "Fixed ADACOMM" of Hu et al. 2020 with their τ = 40; local SGD (Stich, ICLR 2019), PASGD of
+    Wang & Joshi, MLSys 2019. τ = 1 is BSP.
+    """
+
+    name: ClassVar[str] = "fixed_adacomm"
+    summary: ClassVar[str] = "local SGD: tau steps each, then everybody waits and updates are averaged"
+    Options: ClassVar[type[SyncOptions]] = FixedAdacommOptions
+
+    def __init__(self, options: FixedAdacommOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        self._tau = options.tau
+
+    def is_commit_due(self, progress: Progress) -> bool:
+        """After τ steps."""
+        return progress.steps >= progress.target
+
+    def target(self, worker: int) -> float:
+        """τ, the same for everybody."""
+        return float(self._tau)
+
+    def ready(self, cluster: Cluster) -> Set[int]:
+        """All commits of the round, once they are all there."""
+        return whole_round(cluster)

@@ -1,0 +1,96 @@
+"""The online search for the commit rate: Alg. 1 of Hu et al. 2020, climbing while the reward grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from adsp_mpi.sync.base import LossSample, SearchWindow
+from adsp_mpi.sync.loss_curve import fit_loss_curve, loss_slope, reward
+
+
+@dataclass
+class _Window:
+    """One candidate's loss samples, both ends included."""
+
+    commit_rate: int
+    commit_target: float
+    samples: list[LossSample]
+    commits_at_start: list[int]
+
+    @property
+    def start_s(self) -> float:
+        return self.samples[0].time_s
+
+
+@dataclass
+class RateSearch:
+    """One search: windows for ρ = 1, 2, 3, ... until the reward no longer grows; the best rate is kept.
+
+    Notes
+    -----
+    Source: Hu et al. 2020, Alg. 1, read so that it searches a rate, as the authors' code does. Differs: windows hold
+    at least five samples and share one time origin, the fit is constrained, and where a fit does not
+    identify its curve the two windows are ranked by their loss slope.
+    """
+
+    number: int
+    target_loss: float  # ℓ*
+    period_s: float
+    _window: _Window | None = None
+    _best: SearchWindow | None = None
+
+    def open_window(self, commit_rate: int, commit_target: float, first: LossSample, commits: list[int]) -> None:
+        """Start a candidate's window at `first`, the sample that also ended the window before."""
+        self._window = _Window(commit_rate, commit_target, [first], list(commits))
+
+    def closes(self, sample: LossSample, commits: list[int], live: frozenset[int] | set[int]) -> bool:
+        """Take a sample; whether it ends the window: Γ has passed and every live worker has committed twice."""
+        window = self._window
+        assert window is not None, "no window is open"
+        window.samples.append(sample)
+        is_long_enough = sample.time_s - window.start_s >= self.period_s * (1 - 1e-9)
+        have_committed = all(commits[i] - window.commits_at_start[i] >= 2 for i in live)
+        return is_long_enough and have_committed
+
+    def judge(self) -> tuple[SearchWindow, int | None]:
+        """Close the window; its record, and the next rate to try or None: the climb is over, `best_rate` holds."""
+        window = self._window
+        assert window is not None, "no window is open"
+        record = self._measured(window)
+        self._window = None
+        if self._best is None or _is_better(record, self._best):
+            self._best = record
+            return replace(record, decision="best so far"), window.commit_rate + 1
+        return replace(record, decision=f"no better, rate {self.best_rate:g} kept"), None
+
+    @property
+    def best_rate(self) -> float:
+        """The rate of the best window so far."""
+        assert self._best is not None, "no window has been judged"
+        return self._best.commit_rate
+
+    def _measured(self, window: _Window) -> SearchWindow:
+        times = [sample.time_s for sample in window.samples]
+        losses = [sample.loss for sample in window.samples]
+        curve = fit_loss_curve(times, losses)
+        return SearchWindow(
+            search=self.number,
+            time_s=window.start_s,
+            end_s=times[-1],
+            commit_rate=window.commit_rate,
+            commit_target=window.commit_target,
+            samples=len(times),
+            a2=curve.a2,
+            b=curve.b,
+            c=curve.c,
+            reward=reward(curve, self.target_loss),
+            slope=loss_slope(times, losses),
+            is_identifiable=curve.is_identifiable,
+            decision="",
+        )
+
+
+def _is_better(candidate: SearchWindow, best: SearchWindow) -> bool:
+    if candidate.is_identifiable and best.is_identifiable:
+        return candidate.reward > best.reward
+    return candidate.slope < best.slope
