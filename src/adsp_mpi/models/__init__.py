@@ -50,4 +50,6 @@ def _own_factory(name: str) -> Factory:
         factory: Factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as exc:
         raise must("model.name", f"module.path:factory of something that can be imported ({exc})", name) from exc
+    if not callable(factory):
+        raise must("model.name", "module.path:factory of something that can be called", name)
     return factory
