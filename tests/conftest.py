@@ -19,6 +19,8 @@ WORLD = MPI.COMM_WORLD
 IS_RANK = WORLD.size > 1  # this process is a rank of one parallel test, not the test run
 PARALLEL_TIMEOUT_S = 100.0  # for a parallel test without a marker ``timeout(s)``
 GRACE_S = 10.0  # a late rank ends itself and shows its stacks; the test run waits this much longer before it kills
+# Keep compiled modules, which the next ranks start with, and whole lines.
+RANK_ENV = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": ""}
 
 if not IS_RANK:  # ranks do without, and start in half the time
     from hypothesis import settings
@@ -83,7 +85,7 @@ def run_ranks(item: pytest.Item, timeout_s: float) -> None:
     quiet = ["-q", "-s", "--runxfail", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
     with TemporaryDirectory() as folder:
         args = ["-m", "pytest", item.nodeid, *quiet, "--basetemp", folder]
-        job = run_mpi(n_ranks(item), args, timeout_s=timeout_s, tag=True)
+        job = run_mpi(n_ranks(item), args, env=RANK_ENV, timeout_s=timeout_s, tag=True)
         n_passed = len(list(Path(folder).glob("rank*.passed")))
     if job.returncode != 0 or n_passed < n_ranks(item):
         story = f"passed on {n_passed} of {n_ranks(item)} ranks, exit status {job.returncode}"
