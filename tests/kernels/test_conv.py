@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numerical
 import numpy as np
 import pytest
 
@@ -37,13 +36,13 @@ def test_forward(rng: np.random.Generator, dtype: Any, size: int) -> None:
 
 
 @SIZES
-def test_gradients_against_differences(rng: np.random.Generator, size: int) -> None:
+def test_gradients_against_differences(rng: np.random.Generator, numerical_gradient: Any, size: int) -> None:
     x, w, b, dy, patches = _arrays(rng, size)
     dx, dw, db, dw_image = (np.full_like(a, np.nan) for a in (x, w, b, w))
     conv.backward_parameters(x, dy, dw, db, patches, dw_image)
     conv.backward_input(dy, w, dx, patches)
     for found, at in [(dx, x), (dw, w), (db, b)]:
-        expected = numerical.gradient(lambda: float((_plain(x, w, b) * dy).sum()), at)
+        expected = numerical_gradient(lambda: float((_plain(x, w, b) * dy).sum()), at)
         np.testing.assert_allclose(found, expected, atol=1e-8)
 
 

@@ -33,7 +33,6 @@ class Workspace:
                 for name, shape, dtype in self._arrays
             }
             self._capacity = batch
-            self._batch = -1
         if batch != self._batch:
             self._views = {
                 name: self._full[name][:batch] if BATCH in shape else self._full[name]

@@ -27,6 +27,11 @@ def test_a_worker_sees_all_of_its_shard_and_nothing_else(worker: int, low: int, 
     assert seen == set(range(low, high))
 
 
+def test_workers_with_equal_shards_see_different_batches() -> None:
+    sampler = Sampler(SPLIT, [SHARDS[0], SHARDS[0]], seed=1)
+    assert _labels(sampler, 0, 0) != _labels(sampler, 1, 0)
+
+
 def test_batches_do_not_depend_on_what_was_drawn_before() -> None:
     first, second = Sampler(SPLIT, SHARDS, seed=1), Sampler(SPLIT, SHARDS, seed=1)
     expected = {key: _labels(first, *key) for key in [(0, 0), (0, 1), (1, 0), (1, 1)]}
