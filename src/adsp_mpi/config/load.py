@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from adsp_mpi.config.sections import Config
 from adsp_mpi.errors import ConfigError, must
 from adsp_mpi.sync import scheme_class
 
 Tables = dict[str, dict[str, Any]]
+Place = tuple[int | str, ...]  # of a value within nested tables and lists
 SECTIONS = tuple(field.name for field in fields(Config) if field.name != "scheme")
 
 
@@ -93,8 +97,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _parse_setting(setting: str) -> dict[str, Any]:
     name, equals, text = setting.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and section and key):
+    section, _, key = name.strip().partition(".")
+    if not (equals and section and key) or "." in key:
         raise must("--set", "section.key=value", setting)
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
@@ -105,45 +109,84 @@ def _parse_setting(setting: str) -> dict[str, Any]:
 
 def _check_section(section: str, table: object) -> None:
     if section not in SECTIONS:
-        raise must(section, f"a section: one of {', '.join(SECTIONS)}", table)
+        raise must(_dotted((section,)), f"a section: one of {', '.join(SECTIONS)}", table)
     if not isinstance(table, Mapping):
         raise must(section, f"a table [{section}]", table)
 
 
+def _check_values(place: Place, value: object) -> None:
+    """Check what holds for every value, whatever its field: finite numbers that every TOML reader takes, no dates."""
+    rule = None
+    match value:
+        case dict():
+            for key, item in value.items():
+                _check_values((*place, key), item)
+        case list() | tuple():
+            for number, item in enumerate(value):
+                _check_values((*place, number), item)
+        case float():
+            rule = None if math.isfinite(value) else "a finite number"
+        case int():
+            rule = None if -(2**63) <= value < 2**63 else "an integer of 64 bits"
+        case str():
+            rule = None if _is_unicode(value) else "valid UTF-8"
+        case None:
+            pass
+        case _:
+            rule = "a number, text in quotes, true or false, a list or a table"
+    if rule is not None:
+        raise must(_dotted(place), rule, value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text can be written; a byte of a command line that is not UTF-8 cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _validate(section: str, cls: Any, table: Mapping[str, Any]) -> Any:
     """Return the table as an options object; JSON's strict mode takes lists for tuples but no '5' for 5."""
+    values = dict(table)
+    _check_values((section,), values)
     try:
-        text = json.dumps(table)
-    except TypeError as exc:
-        raise must(section, "made of numbers, text, booleans, lists and tables", dict(table)) from exc
-    try:
-        return TypeAdapter(cls).validate_json(text, strict=True)
+        return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
     except ValidationError as exc:
-        raise _first_error(section, cls, exc) from None
+        raise _first_error(section, cls, values, exc) from None
 
 
-def _first_error(section: str, cls: Any, exc: ValidationError) -> ConfigError:
+def _first_error(section: str, cls: Any, table: dict[str, Any], exc: ValidationError) -> ConfigError:
     """Return the first error as one line; a union reports one error per member, which are joined by 'or'."""
     errors = exc.errors(include_url=False)
-    place = _place(errors[0]["loc"])
-    name = ".".join((section, *map(str, place)))
-    same = [error for error in errors if _place(error["loc"]) == place]
-    rules = dict.fromkeys(_rule(cls, error) for error in same)
-    return must(name, " or ".join(rules), same[0]["input"])
+    place = _place(errors[0], table)
+    same = [error for error in errors if _place(error, table) == place]
+    rules = dict.fromkeys(_rule(cls, place, error) for error in same)
+    return must(_dotted((section, *place)), " or ".join(rules), same[0]["input"])
 
 
-def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return an error's place without the names that pydantic gives to the members of a union."""
-    return tuple(part for part in loc if isinstance(part, int) or part.isidentifier() and part not in _UNION_MEMBERS)
+def _place(error: ErrorDetails, table: dict[str, Any]) -> Place:
+    """Return where in the table an error is: its location without the names that pydantic gives to union members."""
+    place: Place = ()
+    value: Any = table
+    for part in error["loc"]:
+        if isinstance(value, dict) and (part in value or error["type"] == "missing"):
+            value = value.get(part)
+        elif isinstance(value, list | tuple) and isinstance(part, int):
+            value = value[part] if part < len(value) else None
+        else:
+            break
+        place = (*place, part)
+    return place
 
 
-_UNION_MEMBERS = {"int", "float", "str", "bool"}
+def _dotted(place: Place) -> str:
+    """Return a place as TOML writes it: what is not a plain word in quotes."""
+    return ".".join(part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in map(str, place))
+
+
 _RULES = {
-    "unexpected_keyword_argument": "a known key",
-    "greater_than": "> {gt}",
-    "greater_than_equal": ">= {ge}",
-    "less_than": "< {lt}",
-    "less_than_equal": "<= {le}",
+    "greater_than": "> {gt:g}",
+    "greater_than_equal": ">= {ge:g}",
+    "less_than": "< {lt:g}",
+    "less_than_equal": "<= {le:g}",
     "literal_error": "{expected}",
     "int_type": "an integer",
     "int_from_float": "an integer",
@@ -151,18 +194,33 @@ _RULES = {
     "bool_type": "true or false",
     "string_type": "text",
     "tuple_type": "a list",
-    "finite_number": "a finite number",
+    "too_long": "a list of {max_length}",
     "missing": "given",
     "dataclass_type": "a table",
 }
 
 
-def _rule(cls: Any, error: Any) -> str:
+def _rule(cls: Any, place: Place, error: ErrorDetails) -> str:
     if error["type"] == "unexpected_keyword_argument":
-        close = difflib.get_close_matches(str(error["loc"][-1]), [field.name for field in fields(cls)], n=1)
-        return f"a known key (did you mean {close[0]}?)" if close else "a known key"
+        known = [field.name for field in fields(_options_at(cls, place[:-1]))]
+        close = difflib.get_close_matches(str(place[-1]), known, n=1)
+        return f"a known key (did you mean {close[0]}?)" if close else f"a known key: one of {', '.join(known)}"
     rule = _RULES.get(error["type"])
-    return rule.format(**error.get("ctx", {})) if rule else str(error["msg"])
+    return rule.format(**error.get("ctx", {})) if rule else error["msg"]
+
+
+def _options_at(cls: Any, place: Place) -> Any:
+    """Return the dataclass of the table at `place` within a section of class `cls`."""
+    for part in place:
+        if isinstance(part, str):
+            cls = next(filter(is_dataclass, _members(get_type_hints(cls)[part])))
+    return cls
+
+
+def _members(hint: Any) -> Iterator[Any]:
+    yield hint
+    for member in get_args(hint):
+        yield from _members(member)
 
 
 def _without_none(value: Any) -> Any:

@@ -50,9 +50,7 @@ class Adsp(Scheme):
         super().__init__(options, setting)
         self._options = options
         self._period_s = setting.check_period_s
-        self._epoch_s = (
-            EPOCH_IN_CHECK_PERIODS * self._period_s if options.epoch_s == "auto" else float(options.epoch_s)
-        )
+        self._epoch_s = EPOCH_IN_CHECK_PERIODS * self._period_s if options.epoch_s == "auto" else float(options.epoch_s)
         self._is_searching_allowed = options.commit_rate == "auto"
         self._rate = 1.0 if options.commit_rate == "auto" else float(options.commit_rate)
         self._commit_target = self._rate

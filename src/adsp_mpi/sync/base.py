@@ -7,7 +7,6 @@ Times are device seconds since the start of the run.
 from __future__ import annotations
 
 import math
-from abc import ABC
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
@@ -24,7 +23,7 @@ class SyncOptions:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    # Γ: the global loss is sampled every Γ/6; auto is 12.5 steps of the slowest device (60 s on ec2-18, as in the paper)
+    # Γ: the global loss is sampled every Γ/6; auto is 12.5 steps of the slowest device (the paper's 60 s on ec2-18)
     check_period_s: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
     # η, by which the server multiplies updates; auto is 1/m for every scheme, or a comparison would be unfair
     global_learning_rate: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
@@ -100,7 +99,7 @@ class SearchWindow:
     decision: str
 
 
-class Scheme(ABC):
+class Scheme:
     """The frame: a scheme that commits after every step, is merged at arrival and never waits.
 
     Subclasses override the hooks in which they differ.
@@ -122,11 +121,11 @@ class Scheme(ABC):
     # ---- the server's side -----------------------------------------------------------------------------------
 
     def target(self, worker: int) -> float:
-        """What the worker is told besides go and stop: a commit count or a number of steps."""
+        """Return what the worker is told besides go and stop: a commit count or a number of steps."""
         return math.nan
 
     def ready(self, cluster: Cluster) -> Set[int]:
-        """The workers whose held commits make the next version now; empty while the round is not complete."""
+        """Return the workers whose held commits make the next version now; empty while the round is not complete."""
         return cluster.held
 
     def may_continue(self, worker: int, cluster: Cluster) -> bool:
