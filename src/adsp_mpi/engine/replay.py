@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from adsp_kernels.commit import bit_sum, bit_view
 from numpy.typing import NDArray
 
+from adsp_kernels.commit import bit_sum, bit_view
 from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.store.schema import CommitStatus
@@ -66,6 +66,9 @@ def replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
     bases.keep(0, published.current)
     first_difference: Row | None = None
     for members in _rounds(rows):
+        lost = next((row for row in members if row.is_pulled and row.base_version not in bases), None)
+        if lost is not None:  # the log names a version that it has not made
+            return Replayed(published.current.copy(), published.version, first_difference or lost)
         for row in members:
             _take_steps(local[row.worker], row, bases)
         updates = [local[row.worker].update for row in members]
@@ -112,6 +115,9 @@ class _Bases:
         """Copy a version if anybody is going to read it."""
         if self._readers[version]:
             self._kept[version] = parameters.copy()
+
+    def __contains__(self, version: int) -> bool:
+        return version in self._kept
 
     def take(self, version: int) -> Array:
         """Return a version, for the last time if nobody else is going to read it."""
