@@ -18,6 +18,11 @@ SCHEMES = {
     "ssp, pull when needed": {"scheme": "ssp", "staleness": 3, "pull": "when_needed"},
     "fixed_adacomm": {"scheme": "fixed_adacomm", "tau": 4},
 }
+SERIAL_CASES = [  # a model, and how far a synchronous run of it may be from serial SGD
+    ({"name": "softmax"}, 1e-6),
+    ({"name": "mlp", "weight_decay": 1e-3}, 1e-6),
+    ({"name": "cnn-digits", "dtype": "float64", "decay_factor": 0.5, "decay_steps": 20}, 1e-12),
+]
 BOUNDS = {"ssp": 2, "ssp, strict": 1, "ssp, pull when needed": 3}  # most steps ahead of the slowest
 
 
