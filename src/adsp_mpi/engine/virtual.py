@@ -55,13 +55,14 @@ class VirtualDriver:
             )
             for i, device in enumerate(testbed.devices)
         ]
+        self._present = set(range(testbed.n_workers))
 
     def run(self) -> Outcome:
         """Train until the server stops and every worker is done."""
         self._at(0.0, self._tick)
         for worker in self._workers:
             self._carry_out(worker, next(worker.program))
-        while self._events:
+        while self._present:  # a tick still to come is nobody's business
             self._now_s, _, action = heapq.heappop(self._events)
             action()
         return final_outcome(self._testbed, self._server, self._published, self._now_s)
@@ -130,6 +131,7 @@ class VirtualDriver:
     def _finish(self, worker: _VirtualWorker, why: str | None = None) -> None:
         worker.program.close()
         worker.status.phase = Phase.DONE
+        self._present.discard(worker.index)
         if why is not None:
             self._server.on_departure(worker.index, self._now_s, why)
             self._deliver()
