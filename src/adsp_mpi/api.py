@@ -21,7 +21,7 @@ DEFAULT_WORKERS = 4
 
 def train(
     config: Config | Tables | None = None,
-    comm: MPI.Comm | None = None,
+    comm: MPI.Intracomm | None = None,
     *,
     write: bool = True,
     observe: Callable[[Server, float], None] | None = None,

@@ -1,5 +1,7 @@
 """The exceptions of adsp_mpi, the messages' wording, and nothing else.
 
+::
+
     AdspError                 anything a caller may want to catch
     ├── ConfigError           the configuration, the data or the command is wrong (exit status 2)
     ├── TraceError            a run folder or a file of it cannot be read (exit status 2)

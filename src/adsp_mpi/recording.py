@@ -49,7 +49,8 @@ class Result:
 
     def save_npz(self, path: Path | str) -> None:
         """Write the final weights as one named array each, for `numpy.load`."""
-        np.savez(path, **self.layout.views(self.parameters))
+        arrays: dict[str, Any] = self.layout.views(self.parameters)
+        np.savez(path, **arrays)
 
 
 class Recording:

@@ -1,13 +1,13 @@
-"""A worker's own copy of the parameters and the steps it takes on it; the same arithmetic in a run and in its replay."""
+"""A worker's own parameters and the steps it takes on them; the same arithmetic in a run and in its replay."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from adsp_kernels.commit import local_step
 from numpy.typing import NDArray
 
+from adsp_kernels.commit import local_step
 from adsp_mpi.datasets.sampling import Sampler
 from adsp_mpi.models.base import Model
 from adsp_mpi.models.options import ModelOptions
@@ -43,7 +43,12 @@ class LocalModel:
         """Take one minibatch step: w_i ← w_i − η′ g, U_i ← U_i − η′ g; return the minibatch loss."""
         x, y = self._sampler.batch(self._worker, self.step_index, batch_size)
         loss = self._model.loss_and_grad(self.parameters, x, y, self._gradient)
-        local_step(self.parameters, self.update, self._gradient, self._gradient.dtype.type(self.learning_rate_at(self.step_index)))
+        local_step(
+            self.parameters,
+            self.update,
+            self._gradient,
+            self._gradient.dtype.type(self.learning_rate_at(self.step_index)),
+        )
         self.step_index += 1
         return loss
 

@@ -55,6 +55,4 @@ def final_outcome(testbed: Testbed, server: Server, published: PublishedParamete
     server.record_workers(now_s)
     server.on_loss(sample_loss(testbed, server, published, server.stopped_s))
     parameters = published.current.copy()
-    return Outcome(
-        parameters, published.version, server.stopped_s, server.stop_reason or "", *testbed.test(parameters)
-    )
+    return Outcome(parameters, published.version, server.stopped_s, server.stop_reason or "", *testbed.test(parameters))

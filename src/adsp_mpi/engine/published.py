@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from adsp_kernels import commit as kernels
 from numpy.typing import NDArray
+
+from adsp_kernels import commit as kernels
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.store.schema import SERVER, CommitStatus
 from adsp_mpi.store.trace import Trace
-from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, Cluster, LossSample, Scheme, Setting
+from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, Cluster, LossSample, Scheme, SearchWindow, Setting
 
 Array = NDArray[Any]
 _BITS = (1 << 64) - 1
@@ -38,6 +38,8 @@ class Server:
     controls : what each worker is told
     cluster : clocks, live workers, held commits
     stop_reason : None while the run goes on
+    last_sample : the last loss sample, None before the first
+    last_window : the last window of the rate search that was judged, None before the first
     """
 
     def __init__(
@@ -54,6 +56,9 @@ class Server:
         self.statuses = [WorkerStatus() for _ in range(n)]
         self.stop_reason: str | None = None
         self.stopped_s = math.nan
+        self.last_sample: LossSample | None = None
+        self.last_window: SearchWindow | None = None
+        self.check_period_s = setting.check_period_s
         self.steps = 0  # in applied commits
         self.applied = 0  # commits applied
         self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
@@ -67,6 +72,11 @@ class Server:
         self._changed: set[int] = set(range(n))
 
     # ---- what a driver asks ------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """The last version published."""
+        return self._published.version
 
     @property
     def next_time_s(self) -> float:
@@ -102,7 +112,7 @@ class Server:
         self._release()
 
     def on_departure(self, worker: int, now_s: float, why: str) -> None:
-        """A worker has left for good; nobody waits for it any longer."""
+        """Take note that a worker has left for good: nobody waits for it any longer."""
         self.cluster.live.discard(worker)
         self._trace.add("events", time_s=now_s, worker=worker, kind="left", text=why)
         if self.stop_reason is None:
@@ -131,10 +141,12 @@ class Server:
     def on_loss(self, sample: LossSample) -> None:
         """Record a loss sample, tell the scheme, and stop when the target has been reached."""
         self._trace.add("loss", **vars(sample))
+        self.last_sample = sample
         if self.stop_reason is not None:
             return
         for window in self._scheme.on_loss(sample, self.cluster):
             self._trace.add("schedule", **vars(window))
+            self.last_window = window
         self._retarget()
         if self._stop.target_loss is not None and sample.loss < self._stop.target_loss:
             self._n_below_target += 1

@@ -1,4 +1,4 @@
-"""What a configuration becomes for a given number of workers: data, model, devices, scheme; the same in every driver."""
+"""What a configuration becomes for m workers: data, model, devices, scheme; the same in every driver."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from adsp_kernels._jit import cache_directory
 from numpy.typing import NDArray
 
+from adsp_kernels._jit import cache_directory
 from adsp_mpi import datasets, devices, models
 from adsp_mpi.config.sections import Config
 from adsp_mpi.datasets.base import Dataset

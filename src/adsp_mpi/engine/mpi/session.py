@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import numpy as np
 from mpi4py import MPI
 
 from adsp_mpi.config.sections import Config
-from adsp_mpi.engine.messages import Commit
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
 from adsp_mpi.engine.mpi.server import ServerDriver
@@ -26,6 +24,8 @@ from adsp_mpi.errors import AdspError, ConfigError
 
 START_DEADLINE_S = 600.0  # loading data and compiling kernels on a busy machine
 _CALIBRATION_STEPS = 20
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class _Refusal:
@@ -35,7 +35,7 @@ class _Refusal:
     exit_status: int
 
 
-def check_world(comm: MPI.Comm) -> None:
+def check_world(comm: MPI.Intracomm) -> None:
     """Refuse a world in which nobody can train, or not the one that was asked for.
 
     Raises
@@ -52,7 +52,7 @@ def check_world(comm: MPI.Comm) -> None:
         raise ConfigError(f"number of ranks must be >= 2 (a server and at least one worker), got {comm.size}; {hint}")
 
 
-def refuse(comm: MPI.Comm, error: AdspError) -> None:
+def refuse(comm: MPI.Intracomm, error: AdspError) -> None:
     """Tell the ranks that wait for a plan that there is none.
 
     Collective: rank 0's part; the others are in `follow`.  RMA: none.
@@ -60,9 +60,7 @@ def refuse(comm: MPI.Comm, error: AdspError) -> None:
     polite_bcast(comm, _Refusal(str(error), error.exit_status), START_DEADLINE_S, "the plan")
 
 
-def lead(
-    comm: MPI.Comm, config: Config, recorder: Recorder, say: Callable[[str], None] = lambda text: None
-) -> Outcome:
+def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lambda text: None) -> Outcome:
     """Rank 0: run `config` on all ranks.
 
     Collective: rank 0's part; the others are in `follow`.  RMA: passive target.
@@ -95,7 +93,9 @@ def lead(
         own = ServerWindow(window)
         published = WindowParameters(own, *testbed.publishing())
         server = testbed.server(published, trace)
-        clock = _start(comm, testbed, lambda: [own.write_control(i, server.controls[i]) for i in range(n_workers)])
+        for worker in range(n_workers):
+            own.write_control(worker, server.controls[worker])
+        clock = _start(comm, testbed)
         with Evaluator(testbed) as evaluator:
             spin = config.run.polling == "spin"
             driver = ServerDriver(server, published, own, evaluator, clock, testbed.deadline_s, spin, recorder.observe)
@@ -105,7 +105,7 @@ def lead(
     return outcome
 
 
-def follow(comm: MPI.Comm) -> None:
+def follow(comm: MPI.Intracomm) -> None:
     """Every other rank: wait for rank 0's plan and be a worker in it.
 
     Collective: the part of all ranks but 0, which is in `lead` or `refuse`.  RMA: passive target.
@@ -133,7 +133,7 @@ def follow(comm: MPI.Comm) -> None:
         polite_barrier(comm, testbed.deadline_s * 2, "at the end of the run")
 
 
-def _prepare(comm: MPI.Comm, testbed: Testbed, say: Callable[[str], None] = lambda text: None) -> Testbed:
+def _prepare(comm: MPI.Intracomm, testbed: Testbed, say: Say = lambda text: None) -> Testbed:
     """Compile the kernels, once per machine, and measure the reference step if the devices need one."""
     with _NodeTurn(comm) as is_first:
         start_s = time.monotonic()
@@ -154,7 +154,7 @@ class _NodeTurn:
     Collective: yes.  RMA: none.
     """
 
-    def __init__(self, comm: MPI.Comm) -> None:
+    def __init__(self, comm: MPI.Intracomm) -> None:
         self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
 
     def __enter__(self) -> bool:
@@ -184,9 +184,8 @@ def _calibrate(testbed: Testbed) -> float:
     return float(np.median(times))
 
 
-def _start(comm: MPI.Comm, testbed: Testbed, ready: Callable[[], object] = lambda: None) -> DeviceClock:
-    """Agree on time zero, once rank 0 is `ready`. Ranks of rank 0's node share its clock, others take the barrier's end."""
-    ready()
+def _start(comm: MPI.Intracomm, testbed: Testbed) -> DeviceClock:
+    """Agree on time zero: rank 0's node shares its clock, others take the barrier's end."""
     polite_barrier(comm, START_DEADLINE_S, "to start")
     origin_s, host = comm.bcast((time.monotonic(), MPI.Get_processor_name()))
     if host != MPI.Get_processor_name():

@@ -46,7 +46,7 @@ def polite_barrier(comm: MPI.Comm, deadline_s: float, what: str) -> None:
     wait_for(request.Test, deadline_s, f"rank {comm.rank} waits for all ranks {what}")
 
 
-def polite_bcast(comm: MPI.Comm, value: object, deadline_s: float, what: str) -> object:
+def polite_bcast(comm: MPI.Intracomm, value: object, deadline_s: float, what: str) -> object:
     """Return rank 0's `value` on every rank.
 
     Collective: yes.  RMA: none. Small Python objects only.

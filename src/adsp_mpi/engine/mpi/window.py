@@ -91,7 +91,7 @@ class Window:
     Collective: making and leaving it.
     """
 
-    def __init__(self, comm: MPI.Comm, n_parameters: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, comm: MPI.Intracomm, n_parameters: int, dtype: np.dtype[Any]) -> None:
         self.comm = comm
         self.dtype = dtype
         self.n_parameters = n_parameters
@@ -135,7 +135,7 @@ class ServerWindow:
         self._window = window
         self._win = window.win
         self._offsets = window.offsets
-        self._memory = np.frombuffer(window.win.tomemory(), np.uint8)
+        self._memory = np.asarray(window.win.tomemory()).view(np.uint8)
         self._memory[:] = 0
         n = window.offsets.n_workers
         self._n_workers = n
@@ -211,7 +211,8 @@ class ServerWindow:
             self._win.Sync()
 
     def _view(self, offset: int, size_bytes: int, dtype: np.dtype[Any]) -> Array:
-        return self._memory[offset : offset + size_bytes].view(dtype)
+        view: Array = self._memory[offset : offset + size_bytes].view(dtype)
+        return view
 
     def _record(self, offset: int, dtype: np.dtype[Any]) -> Array:
         return self._view(offset, dtype.itemsize, dtype)[0:1].reshape(())

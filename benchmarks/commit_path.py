@@ -1,0 +1,145 @@
+"""How long a commit takes until fresh parameters are held, and how many a second the server sustains.
+
+    mpirun -n 2 python benchmarks/commit_path.py      # and -n 4, 9, 18
+
+The real window, server and both drivers run, with workers that do nothing but commit and pull. Times are medians,
+given as multiples of copying the parameters once (np.copyto, hot) in the same process a moment before. The
+sustained rate is compared with what limits it: applying commits in a bare loop on rank 0, and all workers putting and
+getting at once with nobody serving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from adsp_mpi.config.load import build_config
+from adsp_mpi.engine.local import LocalModel
+from adsp_mpi.engine.messages import Commit
+from adsp_mpi.engine.mpi.clock import DeviceClock
+from adsp_mpi.engine.mpi.evaluation import Evaluator
+from adsp_mpi.engine.mpi.server import ServerDriver
+from adsp_mpi.engine.mpi.waiting import polite_barrier
+from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow
+from adsp_mpi.engine.mpi.worker import WorkerDriver
+from adsp_mpi.engine.testbed import assemble
+from adsp_mpi.engine.worker import HandIn, Pull, Release, Reply, Request
+from adsp_mpi.store.trace import Trace
+
+CNN_CIFAR = 1_068_298
+DEADLINE_S = 120.0
+
+
+def median_s(action: Any, repeats: int = 50) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def bare_limits(comm: MPI.Intracomm, n_parameters: int) -> tuple[float, float, float] | None:
+    """Return seconds of one memcpy, one bare apply, and one put + get per worker of all workers at once."""
+    with Window(comm, n_parameters, np.dtype(np.float32)) as window:
+        copies = np.zeros(n_parameters, np.float32), np.ones(n_parameters, np.float32)
+        memcpy_s = median_s(lambda: np.copyto(*copies)) if comm.rank == 0 else 0.0
+        apply_s = 0.0
+        if comm.rank == 0:
+            published = WindowParameters(ServerWindow(window), copies[0], 0.1, 0.0)
+            apply_s = median_s(lambda: published.merge([copies[1]]))
+        polite_barrier(comm, DEADLINE_S, "to put and get")
+        put_get_s = 0.0
+        if comm.rank > 0:
+            own = WorkerWindow(window)
+            offsets = window.offsets
+
+            def put_and_get() -> None:
+                own._put(copies[0], offsets.update(comm.rank - 1))
+                own._get(copies[1], offsets.buffer(0))
+
+            put_get_s = median_s(put_and_get, 30)
+        polite_barrier(comm, DEADLINE_S, "to put and get")
+        slowest_s = comm.reduce(put_get_s, MPI.MAX)
+    return (memcpy_s, apply_s, slowest_s) if comm.rank == 0 and slowest_s is not None else None
+
+
+def commits_only(worker: int, local: LocalModel, think_s: float) -> Generator[Request, Reply, None]:
+    """Commit and pull as the worker program does, without computing anything in between."""
+    reply = yield Pull(local.parameters)
+    number, overhead_s = 0, math.nan
+    while not reply.control.stop:
+        time.sleep(think_s)
+        number, start_s = number + 1, time.perf_counter()
+        yield HandIn(Commit(worker, number, 0, 1, 1, 0.1, reply.version, True, 0.0, overhead_s, 0, 0.0), local.update)
+        reply = yield Release(number)
+        if not reply.control.stop:
+            reply = yield Pull(local.parameters)
+            overhead_s = time.perf_counter() - start_s
+
+
+def protocol_run(comm: MPI.Intracomm, n_parameters: int, spin: bool, think_s: float, time_s: float) -> Any:
+    """Return the commit log of `time_s` seconds of nothing but commits, on rank 0."""
+    tables = {
+        "model": {"name": "null", "parameters": n_parameters},
+        "sync": {"scheme": "asp", "check_period_s": 60.0},
+        "devices": {"profile": "uniform", "jitter": 0.0},
+        "stop": {"max_time_s": time_s},
+    }
+    testbed = assemble(build_config(tables), comm.size - 1)
+    worker = comm.rank - 1
+    trace = Trace({})
+    with Window(comm, n_parameters, np.dtype(np.float32)) as window:
+        if comm.rank == 0:
+            own = ServerWindow(window)
+            published = WindowParameters(own, *testbed.publishing())
+            server = testbed.server(published, trace)
+            for i, control in enumerate(server.controls):
+                own.write_control(i, control)
+        polite_barrier(comm, DEADLINE_S, "to start")
+        clock = DeviceClock(time.monotonic(), 1.0)
+        if comm.rank == 0:
+            with Evaluator(testbed) as evaluator:
+                ServerDriver(server, published, own, evaluator, clock, DEADLINE_S, spin).run()
+        else:
+            program = commits_only(worker, testbed.local_model(worker), think_s)
+            device = testbed.devices[worker]
+            WorkerDriver(worker, WorkerWindow(window), device, clock, 0, DEADLINE_S, spin).run(program)
+        polite_barrier(comm, DEADLINE_S, "at the end")
+    return trace.arrays("commits") if comm.rank == 0 else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parameters", type=int, default=CNN_CIFAR)
+    parser.add_argument("--time", type=float, default=3.0, help="seconds per measurement")
+    options = parser.parse_args()
+    comm = MPI.COMM_WORLD
+    n_workers = comm.size - 1
+    for spin, think_s in ((False, 0.02), (True, 0.02), (False, 0.0), (True, 0.0)):
+        limits = bare_limits(comm, options.parameters)
+        commits = protocol_run(comm, options.parameters, spin, think_s, options.time)
+        if commits is None or limits is None:
+            continue
+        memcpy_s, apply_s, put_get_s = limits
+        p50, p90 = np.nanpercentile(commits["overhead_s"], [50, 90])
+        rate_hz = int((commits["status"] == 0).sum()) / options.time
+        limit_hz = min(1 / apply_s, n_workers / put_get_s)
+        print(
+            f"{n_workers:2d} workers, {'spin  ' if spin else 'polite'}, {'pause 20 ms' if think_s else 'no pause   '}: "
+            f"memcpy {memcpy_s * 1e6:.0f} us; commit to pulled p50 {p50 * 1e6:.0f} us = {p50 / memcpy_s:.1f} memcpy, "
+            f"p90 {p90 / memcpy_s:.1f}; {rate_hz:.0f} commits/s = {rate_hz / limit_hz:.0%} of "
+            f"min(apply {1 / apply_s:.0f}/s, put+get {n_workers / put_get_s:.0f}/s); "
+            f"{int(commits['retries'].sum())} pull retries",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
