@@ -1,0 +1,98 @@
+"""The program: on rank 0 the command line, on every other rank a worker. Light, because every rank imports it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from adsp_mpi.cli.ranks import MEETING_S, Ranks, complain, is_launched, with_command
+from adsp_mpi.errors import AdspError, StalledError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+INTERRUPTED = 130  # as shells say it: 128 + SIGINT
+
+
+def main() -> None:
+    """Carry out the command line; what does not train leaves MPI alone unless a launcher started it."""
+    args = with_command(sys.argv[1:])
+    try:
+        sys.exit(_as_rank(args) if is_launched() or args[0] == "train" else _alone(args))
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # the launcher interrupts all ranks; MPI's own end would wait for them
+
+
+def _alone(args: list[str]) -> int:
+    from adsp_mpi.cli.app import run
+
+    return run(args)
+
+
+def _as_rank(args: list[str]) -> int:
+    """Return the exit status that all ranks end with, or end the whole job.
+
+    Collective: yes.  RMA: see `adsp_mpi.train`.
+    """
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    if world.size == 1 and os.environ.get("SLURM_PROCID", "0") != "0":
+        # one of many processes that each take themselves for the only rank: the first speaks for all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    try:
+        return _lead(args, world) if world.rank == 0 else _follow(world)
+    except StalledError as exc:
+        complain(str(exc))
+        world.Abort(exc.exit_status)
+    except Exception:
+        complain(f"rank {world.rank} failed unexpectedly\n{traceback.format_exc()}")
+        world.Abort(1)
+    raise AssertionError("the job has been aborted")
+
+
+def _lead(args: list[str], world: MPI.Intracomm) -> int:
+    from adsp_mpi.cli.app import run
+
+    ranks = Ranks(world)
+    status = run(args, ranks)
+    ranks.dismiss(status)
+    if status != 0 and world.size > 1:
+        _meet(world, status)
+    return status
+
+
+def _follow(world: MPI.Intracomm) -> int:
+    from adsp_mpi import train
+
+    try:
+        train(comm=world)
+    except StalledError:
+        raise
+    except AdspError as exc:  # rank 0 has refused the run and says so itself, or else this rank alone cannot run it
+        if exc.exit_status != 0:
+            _meet(world, exc.exit_status, f"rank {world.rank}: {exc}")
+        return exc.exit_status
+    return 0
+
+
+def _meet(world: MPI.Intracomm, status: int, complaint: str = "") -> None:
+    """Wait until all ranks are about to end; abort the job if some are not.
+
+    Collective: yes.  RMA: none.
+    """
+    from adsp_mpi.engine.mpi.waiting import polite_barrier
+
+    try:
+        polite_barrier(world, MEETING_S, "to end")
+    except StalledError:
+        if complaint:
+            complain(complaint)
+        world.Abort(status)
+
+
+if __name__ == "__main__":
+    main()

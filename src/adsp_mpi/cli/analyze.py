@@ -1,0 +1,40 @@
+"""``analyze``: tables from what runs have left."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adsp_mpi.analysis.report import comparison_table, run_report
+from adsp_mpi.analysis.summary import summarize
+from adsp_mpi.cli.options import FormatOption, as_style
+from adsp_mpi.store.run_folder import RunFolder
+from adsp_mpi.store.trace import RecordedTrace
+from adsp_mpi.store.trace_file import read_trace
+
+RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
+
+
+def analyze(runs: RunsArgument, style: FormatOption = "plain") -> None:
+    """Print the tables of one run or of several."""
+    chosen = as_style(style)
+    traces = {path: read_trace(RunFolder.open(path).trace) for path in runs}
+    if len(traces) == 1:
+        (trace,) = traces.values()
+        print(run_report(trace, _target_loss(trace), chosen), end="")
+    else:
+        print(comparison_table([_row(path, trace) for path, trace in traces.items()], chosen), end="")
+
+
+def _row(path: Path, trace: RecordedTrace) -> dict[str, Any]:
+    summary = summarize(trace, _target_loss(trace))
+    return {**summary, "scheme": f"{summary['scheme']} ({path.resolve().name})"}
+
+
+def _target_loss(trace: RecordedTrace) -> float | None:
+    stop = tomllib.loads(str(trace.attributes["configuration"])).get("stop", {})
+    target: float | None = stop.get("target_loss")
+    return target

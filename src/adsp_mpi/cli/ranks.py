@@ -1,0 +1,77 @@
+"""What the command line needs to know of the other ranks. No typer, no rich, no MPI: every rank imports it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from adsp_mpi.config.sections import Config
+from adsp_mpi.errors import AdspError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from adsp_mpi.engine.server import Server
+    from adsp_mpi.recording import Result
+
+MEETING_S = 20.0  # wall seconds in which ranks that end for the same reason are expected to do so
+_LAUNCHER_VARIABLES = ("PMI_RANK", "PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE")
+_GLOBAL_OPTIONS = ("--help", "--version")
+
+
+def is_launched() -> bool:
+    """Say whether an MPI launcher started this process, and perhaps others with it."""
+    return any(name in os.environ for name in _LAUNCHER_VARIABLES)
+
+
+def with_command(args: Sequence[str]) -> list[str]:
+    """Return the arguments with the command they leave out: ``train``."""
+    is_left_out = not args or (args[0].startswith("-") and args[0] not in _GLOBAL_OPTIONS)
+    return ["train", *args] if is_left_out else list(args)
+
+
+def complain(message: str) -> None:
+    """Print what is wrong."""
+    print(f"adsp_mpi: {message}", file=sys.stderr, flush=True)
+
+
+class Ranks:
+    """All ranks, seen from rank 0: the others wait for a plan, and are told if there is none."""
+
+    def __init__(self, world: MPI.Intracomm) -> None:
+        self._world = world
+        self._are_waiting = world.size > 1
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return self._world.size
+
+    def train(
+        self, config: Config, observe: Callable[[Server, float], None] | None, say: Callable[[str], None]
+    ) -> Result:
+        """Train on all ranks.
+
+        Collective: rank 0's part.  RMA: see `adsp_mpi.train`.
+        """
+        from adsp_mpi import train
+
+        self._are_waiting = False
+        result = train(config, self._world, observe=observe, say=say)
+        assert result is not None, "rank 0 has the result"
+        return result
+
+    def dismiss(self, status: int) -> None:
+        """Let ranks that still wait for a plan end with an exit status.
+
+        Collective: rank 0's part.  RMA: none.
+        """
+        if not self._are_waiting:
+            return
+        from adsp_mpi.engine.mpi import session
+
+        error = AdspError("there is nothing to train")
+        error.exit_status = status
+        session.refuse(self._world.Dup(), error)

@@ -1,0 +1,108 @@
+"""``replay``: whether the commit log of a run is the whole truth about its parameters."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from adsp_mpi.cli.checkpoints import final_checkpoint
+from adsp_mpi.cli.options import RunArgument
+from adsp_mpi.config.load import build_config
+from adsp_mpi.engine.replay import Replayed
+from adsp_mpi.engine.replay import replay as carry_out
+from adsp_mpi.engine.testbed import assemble
+from adsp_mpi.errors import TraceError
+from adsp_mpi.store.checkpoint import Checkpoint
+from adsp_mpi.store.environment import differences, environment
+from adsp_mpi.store.run_folder import RunFolder
+from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.store.trace import Columns
+from adsp_mpi.store.trace_file import read_trace
+
+TOLERANCE = 1e-3  # of the parameters' norm, where processor or libraries are not the run's
+
+
+def replay(run: RunArgument) -> None:
+    """Check a run bit for bit by its commit log.
+
+    The log is carried out again in one process and the final parameters are compared.
+    Exit status 0: identical, or equal up to rounding in another environment; 1: different.
+    """
+    folder = RunFolder.open(run)
+    trace, checkpoint = read_trace(folder.trace), final_checkpoint(folder)
+    commits = trace.arrays("commits")
+    check_log(commits)
+    config = build_config(tomllib.loads(str(trace.attributes["configuration"])))
+    testbed = assemble(config, int(trace.attributes["n_workers"]), reference_step_s=1.0)  # devices play no part
+    replayed = carry_out(testbed, commits)
+    if is_identical(replayed, checkpoint):
+        n_applied = int(np.count_nonzero(commits["status"] == CommitStatus.APPLIED))
+        print(f"identical: {n_applied} commits, version {replayed.version}")
+        return
+    changes = differences(json.loads(str(trace.attributes["environment"])), environment())
+    for change in changes:
+        print(f"environment differs: {change}")
+    if replayed.version == checkpoint.version and changes:
+        distance = relative_distance(replayed.parameters, checkpoint.parameters)
+        if distance <= TOLERANCE:
+            print(f"equal up to rounding: {distance:.1e} of the parameters' norm, at most {TOLERANCE:g} is allowed")
+            return
+        print(f"not equal: {distance:.1e} of the parameters' norm, at most {TOLERANCE:g} is allowed")
+    print(f"different: {difference(replayed, checkpoint)}")
+    raise typer.Exit(1)
+
+
+def check_log(commits: Columns) -> None:
+    """Refuse a commit log with gaps.
+
+    Raises
+    ------
+    TraceError
+        that names the first commit which cannot be carried out
+    """
+    version = 0
+    names = ("worker", "number", "version", "status", "is_pulled", "base_version")
+    for worker, number, made, status, is_pulled, base in zip(*(commits[name].tolist() for name in names), strict=True):
+        who = f"commit {number} of worker {worker}"
+        if status == CommitStatus.STOPPED:
+            continue
+        if status == CommitStatus.APPLIED:
+            if made not in (version, version + 1) or made == 0:
+                raise TraceError(f"commit log must hold every version, got {made} after {version} in {who}")
+            version = made
+        newest = made - 1 if status == CommitStatus.APPLIED else version
+        if is_pulled and not 0 <= base <= newest:
+            raise TraceError(
+                f"commit log must hold the version that {who} pulled, {base}, got none newer than {newest}"
+            )
+
+
+def is_identical(replayed: Replayed, checkpoint: Checkpoint) -> bool:
+    """Say whether every update and the final parameters have the recorded bits."""
+    is_same_end = replayed.version == checkpoint.version
+    return replayed.first_difference is None and is_same_end and _bits_equal(replayed, checkpoint)
+
+
+def difference(replayed: Replayed, checkpoint: Checkpoint) -> str:
+    """Return in words where a replay first left the recorded path."""
+    if replayed.first_difference is not None:
+        row = replayed.first_difference
+        return f"first in commit {row.number} of worker {row.worker}, version {row.version}"
+    if replayed.version != checkpoint.version:
+        return f"the commit log ends at version {replayed.version}, the checkpoint is of version {checkpoint.version}"
+    return f"every update is the recorded one, but the parameters of version {checkpoint.version} are not"
+
+
+def relative_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the distance of two parameter vectors over the norm of the second."""
+    norm = float(np.linalg.norm(b.astype(np.float64)))
+    return float(np.linalg.norm(a.astype(np.float64) - b)) / (norm or 1.0)
+
+
+def _bits_equal(replayed: Replayed, checkpoint: Checkpoint) -> bool:
+    return replayed.parameters.tobytes() == checkpoint.parameters.tobytes()
