@@ -52,7 +52,8 @@ def train(
 
     Notes
     -----
-    Where training goes wrong on one rank, the whole job is aborted: no rank dies alone.
+    Start your program with ``python -m mpi4py program.py``: an exception on one rank then ends all of them. The
+    command line does so by itself.
     """
     from mpi4py import MPI
 
