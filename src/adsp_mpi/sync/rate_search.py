@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from adsp_mpi.sync.base import LossSample, SearchWindow
-from adsp_mpi.sync.loss_curve import fit_loss_curve, loss_slope, reward
+from adsp_mpi.sync.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward
+
+# Two rates are equally good if their rewards or slopes differ by less: on one and the same curve fits differ
+# by rounding alone, and the climb would go on by chance.
+MIN_GROWTH = 0.01
 
 
 @dataclass
@@ -30,7 +34,7 @@ class RateSearch:
     -----
     Source: Hu et al. 2020, Alg. 1, read so that it searches a rate, as the authors' code does. Differs: windows hold
     at least five samples and share one time origin, the fit is constrained, and where a fit does not
-    identify its curve the two windows are ranked by their loss slope.
+    identify its curve the two windows are ranked by their loss slope. To grow is to grow by a hundredth.
     """
 
     number: int
@@ -44,13 +48,14 @@ class RateSearch:
         self._window = _Window(commit_rate, commit_target, [first], list(commits))
 
     def closes(self, sample: LossSample, commits: list[int], live: frozenset[int] | set[int]) -> bool:
-        """Take a sample; whether it ends the window: Γ has passed and every live worker has committed twice."""
+        """Take a sample; whether it ends the window: Γ has passed, and every live worker has committed twice."""
         window = self._window
         assert window is not None, "no window is open"
         window.samples.append(sample)
         is_long_enough = sample.time_s - window.start_s >= self.period_s * (1 - 1e-9)
+        can_be_fitted = len(window.samples) >= MIN_SAMPLES  # a busy machine misses samples
         have_committed = all(commits[i] - window.commits_at_start[i] >= 2 for i in live)
-        return is_long_enough and have_committed
+        return is_long_enough and can_be_fitted and have_committed
 
     def judge(self) -> tuple[SearchWindow, int | None]:
         """Close the window; its record, and the next rate to try or None: the climb is over, `best_rate` holds."""
@@ -92,5 +97,5 @@ class RateSearch:
 
 def _is_better(candidate: SearchWindow, best: SearchWindow) -> bool:
     if candidate.is_identifiable and best.is_identifiable:
-        return candidate.reward > best.reward
-    return candidate.slope < best.slope
+        return candidate.reward > best.reward * (1 + MIN_GROWTH)
+    return best.slope - candidate.slope > MIN_GROWTH * abs(candidate.slope)  # slopes may be inf
