@@ -24,13 +24,14 @@ class Evaluator:
         self._snapshot = np.empty_like(testbed.gradient)
         self._pool = ThreadPoolExecutor(1, "evaluation")
         self._running: tuple[tuple[float, int, int, int], Future[tuple[float, float]]] | None = None
-        self.busy_s = 0.0  # wall seconds spent in evaluations
-        self.dropped = 0
+        self._busy_s = 0.0
+        self._n_done = 0
+        self._n_dropped = 0
 
     def start(self, parameters: Array, time_s: float, version: int, steps: int, commits: int) -> None:
         """Start to evaluate a copy of `parameters`."""
         if self._running is not None:
-            self.dropped += 1
+            self._n_dropped += 1
             return
         self._snapshot[:] = parameters
         self._running = ((time_s, version, steps, commits), self._pool.submit(self._evaluate))
@@ -43,10 +44,17 @@ class Evaluator:
         self._running = None
         return LossSample(*stamp, *future.result())
 
+    def report(self, wall_s: float) -> str:
+        """Return what evaluations have cost, in a run of `wall_s` wall seconds."""
+        share = self._busy_s / wall_s if wall_s > 0 else 0.0
+        dropped = f", {self._n_dropped} were due before the last one was done" if self._n_dropped else ""
+        return f"{self._n_done} evaluations of the global loss kept a core busy {share:.1%} of the time{dropped}"
+
     def _evaluate(self) -> tuple[float, float]:
         start_s = time.monotonic()
         loss_and_accuracy = self._testbed.evaluate(self._snapshot)
-        self.busy_s += time.monotonic() - start_s
+        self._busy_s += time.monotonic() - start_s
+        self._n_done += 1
         return loss_and_accuracy
 
     def __enter__(self) -> Self:

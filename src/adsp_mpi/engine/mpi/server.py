@@ -102,6 +102,7 @@ class ServerDriver:
         if wall_s - self._last_look_s < LOOK_S:
             return
         self._last_look_s = wall_s
+        self._window.beat()
         for worker in sorted(self._present):
             status = self._window.status(worker)
             if status is None:

@@ -21,6 +21,7 @@ from adsp_mpi.engine.outcome import Outcome, Recorder, final_outcome
 from adsp_mpi.engine.testbed import Testbed, assemble, refit, warm_up
 from adsp_mpi.engine.worker import Worker
 from adsp_mpi.errors import AdspError, ConfigError
+from adsp_mpi.store.schema import SERVER
 
 START_DEADLINE_S = 600.0  # loading data and compiling kernels on a busy machine
 _CALIBRATION_STEPS = 20
@@ -100,6 +101,8 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
             spin = config.run.polling == "spin"
             driver = ServerDriver(server, published, own, evaluator, clock, testbed.deadline_s, spin, recorder.observe)
             driver.run()
+        spent = evaluator.report(clock.now_s() / config.run.time_scale)
+        trace.add("events", time_s=clock.now_s(), worker=SERVER, kind="evaluation", text=spent)
         outcome = final_outcome(testbed, server, published, clock.now_s())
         polite_barrier(comm, testbed.deadline_s, "at the end of the run")
     return outcome

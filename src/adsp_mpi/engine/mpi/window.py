@@ -5,7 +5,7 @@ passive epoch that lasts the whole run. Why: docs/design.md, "The real-time prot
 
 ::
 
-    words      begin, version                  64 B
+    words      begin, version, heartbeat       64 B    server -> worker
     status     m x 128 B                       worker -> server
     sequence   m x 64 B                        worker -> server: number of the last whole commit
     control    m x 64 B                        server -> worker
@@ -48,6 +48,7 @@ class Offsets:
 
     begin = 0
     version = 8
+    heartbeat = 16
     _status = LINE
 
     @property
@@ -155,6 +156,11 @@ class ServerWindow:
         """Let MPI carry out what workers have sent: across nodes nothing moves otherwise."""
         self._window.comm.Iprobe()
 
+    def beat(self) -> None:
+        """Give a sign of life to workers that wait; `WorkerWindow.server_heartbeat` reads it."""
+        self._words[2] += 1
+        self._win.Sync()
+
     def new_commits(self) -> list[int]:
         """Return the workers whose slot holds a commit not seen yet; every scan starts with another worker."""
         self._win.Sync()
@@ -254,6 +260,10 @@ class WorkerWindow:
             self._get(self._control, self._offsets.control(self._worker))
             if blocks.is_whole(self._control):
                 return blocks.unpack_control(self._control)
+
+    def server_heartbeat(self) -> int:
+        """Return a number that changes as long as rank 0 is alive; `ServerWindow.beat` changes it."""
+        return self._get_word(self._offsets.heartbeat)
 
     def put_status(self, status: WorkerStatus) -> None:
         """Tell rank 0 about this worker; `ServerWindow.status` reads it."""

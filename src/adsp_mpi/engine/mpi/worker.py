@@ -120,13 +120,15 @@ class WorkerDriver:
         return Reply(self._boundary_s, control)
 
     def _wait(self, is_answered: Callable[[Control], bool], what: str) -> Control:
+        """Wait for rank 0's answer as long as rank 0 lives: finding out who keeps everybody waiting is its part."""
         backoff = Backoff(self._spin)
-        start_s = time.monotonic()
+        heartbeat, heard_s = -1, time.monotonic()
         while not is_answered(control := self._window.control()):
-            self._report_sometimes()
-            if time.monotonic() - start_s > 2 * self._deadline_s:  # rank 0 looks for a culprit before that
-                waited = f"{time.monotonic() - start_s:.0f} s"
-                raise StalledError(f"rank {self._worker + 1} waits for rank 0 {what} for {waited}")
+            if self._report_sometimes() and (beat := self._window.server_heartbeat()) != heartbeat:
+                heartbeat, heard_s = beat, time.monotonic()
+            silent_s = time.monotonic() - heard_s
+            if silent_s > self._deadline_s:
+                raise StalledError(f"rank {self._worker + 1} waits for rank 0 {what}; last seen {silent_s:.0f} s ago")
             backoff.pause()
         return control
 
@@ -141,9 +143,11 @@ class WorkerDriver:
         lap_s, self._boundary_s = now_s - self._boundary_s, now_s
         return lap_s
 
-    def _report_sometimes(self) -> None:
-        if time.monotonic() - self._sent_s >= HEARTBEAT_S:
+    def _report_sometimes(self) -> bool:
+        is_due = time.monotonic() - self._sent_s >= HEARTBEAT_S
+        if is_due:
             self._report()
+        return is_due
 
     def _report(self) -> None:
         self._window.put_status(self._status)
