@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from adsp_mpi.cli.ranks import MEETING_S, Ranks, complain, is_launched, with_command
 from adsp_mpi.errors import AdspError, StalledError
@@ -46,12 +46,9 @@ def _as_rank(args: list[str]) -> int:
     try:
         return _lead(args, world) if world.rank == 0 else _follow(world)
     except StalledError as exc:
-        complain(str(exc))
-        world.Abort(exc.exit_status)
+        _abort(world, exc.exit_status, str(exc))
     except Exception:
-        complain(f"rank {world.rank} failed unexpectedly\n{traceback.format_exc()}")
-        world.Abort(1)
-    raise AssertionError("the job has been aborted")
+        _abort(world, 1, f"rank {world.rank} failed unexpectedly\n{traceback.format_exc()}")
 
 
 def _lead(args: list[str], world: MPI.Intracomm) -> int:
@@ -89,9 +86,18 @@ def _meet(world: MPI.Intracomm, status: int, complaint: str = "") -> None:
     try:
         polite_barrier(world, MEETING_S, "to end")
     except StalledError:
-        if complaint:
-            complain(complaint)
-        world.Abort(status)
+        _abort(world, status, complaint)
+
+
+def _abort(world: MPI.Intracomm, status: int, complaint: str) -> NoReturn:
+    """End the whole job.
+
+    Collective: no.  RMA: none.
+    """
+    if complaint:
+        complain(complaint)
+    world.Abort(status)
+    os._exit(status)  # Abort may return, while the launcher is on its way
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class PlainProgress(NoProgress):
         self._stream = stream
         self._label = f"{label}: " if label else ""
         self._clock = clock
-        self._next_s = clock() + LINE_S
+        self._next_s: float | None = None  # known once training has started
         self._rates = CommitRates()
         self._window: SearchWindow | None = None
 
@@ -111,8 +111,11 @@ class PlainProgress(NoProgress):
         if server.last_window is not self._window and server.last_window is not None:
             self._window = server.last_window
             self.say(f"{now_s:7.1f} s  {searching(self._window)}")
-        if self._clock() >= self._next_s:
-            self._next_s = self._clock() + LINE_S
+        wall_s = self._clock()
+        if self._next_s is None:
+            self._next_s = wall_s + LINE_S
+        elif wall_s >= self._next_s:
+            self._next_s = wall_s + LINE_S
             self.say(progress_line(server, now_s, rates))
 
     def say(self, text: str) -> None:

@@ -16,12 +16,10 @@ from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import Replayed
 from adsp_mpi.engine.replay import replay as carry_out
 from adsp_mpi.engine.testbed import assemble
-from adsp_mpi.errors import TraceError
 from adsp_mpi.store.checkpoint import Checkpoint
 from adsp_mpi.store.environment import differences, environment
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.schema import CommitStatus
-from adsp_mpi.store.trace import Columns
 from adsp_mpi.store.trace_file import read_trace
 
 TOLERANCE = 1e-3  # of the parameters' norm, where processor or libraries are not the run's
@@ -36,7 +34,6 @@ def replay(run: RunArgument) -> None:
     folder = RunFolder.open(run)
     trace, checkpoint = read_trace(folder.trace), final_checkpoint(folder)
     commits = trace.arrays("commits")
-    check_log(commits)
     config = build_config(tomllib.loads(str(trace.attributes["configuration"])))
     testbed = assemble(config, int(trace.attributes["n_workers"]), reference_step_s=1.0)  # devices play no part
     replayed = carry_out(testbed, commits)
@@ -55,31 +52,6 @@ def replay(run: RunArgument) -> None:
         print(f"not equal: {distance:.1e} of the parameters' norm, at most {TOLERANCE:g} is allowed")
     print(f"different: {difference(replayed, checkpoint)}")
     raise typer.Exit(1)
-
-
-def check_log(commits: Columns) -> None:
-    """Refuse a commit log with gaps.
-
-    Raises
-    ------
-    TraceError
-        that names the first commit which cannot be carried out
-    """
-    version = 0
-    names = ("worker", "number", "version", "status", "is_pulled", "base_version")
-    for worker, number, made, status, is_pulled, base in zip(*(commits[name].tolist() for name in names), strict=True):
-        who = f"commit {number} of worker {worker}"
-        if status == CommitStatus.STOPPED:
-            continue
-        if status == CommitStatus.APPLIED:
-            if made not in (version, version + 1) or made == 0:
-                raise TraceError(f"commit log must hold every version, got {made} after {version} in {who}")
-            version = made
-        newest = made - 1 if status == CommitStatus.APPLIED else version
-        if is_pulled and not 0 <= base <= newest:
-            raise TraceError(
-                f"commit log must hold the version that {who} pulled, {base}, got none newer than {newest}"
-            )
 
 
 def is_identical(replayed: Replayed, checkpoint: Checkpoint) -> bool:

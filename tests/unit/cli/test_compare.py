@@ -1,0 +1,55 @@
+"""One configuration becomes one for each scheme."""
+
+import csv
+
+import pytest
+
+from adsp_mpi.cli.app import run
+from adsp_mpi.cli.compare import jobs_of
+from adsp_mpi.errors import ConfigError
+
+QUICK = ["--set", "model.name=softmax", "--set", "stop.max_steps=300", "--progress", "none"]
+
+
+def test_options_go_to_the_schemes_that_know_them(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[sync]\nscheme = 'ssp'\nstaleness = 3\nmomentum = 0.5\n[stop]\nmax_steps = 9\n[run]\nseed = 4\n")
+    jobs = jobs_of(["ssp", "bsp", "fixed_adacomm"], path, ["sync.tau=7", "run.seed=5"])
+    assert [job.scheme for job in jobs.values()] == ["ssp", "bsp", "fixed_adacomm"]
+    assert jobs["ssp"].sync.staleness == 3
+    assert jobs["fixed_adacomm"].sync.tau == 7
+    assert {job.sync.momentum for job in jobs.values()} == {0.5}
+    assert {(job.run.seed, job.stop.max_steps) for job in jobs.values()} == {(5, 9)}
+    assert not hasattr(jobs["bsp"].sync, "tau")
+
+
+@pytest.mark.parametrize("schemes", [["bsp"], ["bsp", "asp"]])
+def test_an_option_that_no_scheme_knows_is_refused(schemes):
+    with pytest.raises(ConfigError, match=r"a key in \[sync\] must be .*got 'tau'"):
+        jobs_of(schemes, None, ["sync.tau=7"])
+
+
+def test_a_value_is_refused_by_the_scheme_that_knows_the_option():
+    with pytest.raises(ConfigError, match=r"sync\.tau must be >= 1, got 0"):
+        jobs_of(["bsp", "fixed_adacomm"], None, ["sync.tau=0"])
+
+
+def test_one_table_and_nothing_else(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["compare", "--schemes", "bsp,asp", "--csv", "t.csv", *QUICK]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert err == ""
+    assert lines[0].split()[0] == "scheme"
+    assert [line.split()[0] for line in lines[2:]] == ["bsp", "asp"]
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert [row["scheme"] for row in rows] == ["bsp", "asp"]
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_progress_goes_to_stderr(capsys, monkeypatch):
+    monkeypatch.setattr("adsp_mpi.cli.progress.LINE_S", 0.0)
+    assert run(["compare", "--schemes", "bsp", *QUICK[:-1], "plain"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("scheme")
+    assert err.startswith("bsp: ")
