@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adsp_kernels.counter_rng import sample_indices
-from adsp_kernels.gather import gather
-from adsp_mpi.datasets.base import Floats, Labels, Split
+from adsp_mpi.datasets.base import Draw, Floats, Indices, Labels, Split
 
 
 class Sampler:
@@ -19,9 +17,8 @@ class Sampler:
     same; a larger batch begins with the smaller one of the same step.
     """
 
-    def __init__(self, split: Split, shards: Sequence[NDArray[np.int64]], seed: int) -> None:
+    def __init__(self, split: Split, shards: Sequence[Indices], seed: int) -> None:
         self._split = split
-        self._rows = split.x.reshape(len(split), -1)
         self._shards = shards
         self._seed = seed
         self._allocate(0)
@@ -33,11 +30,10 @@ class Sampler:
         chosen, x, y = self._chosen[:batch_size], self._x[:batch_size], self._y[:batch_size]
         shard = self._shards[worker]
         sample_indices(self._seed, worker, step, len(shard), chosen)
-        gather(self._rows, self._split.y, shard, chosen, self._x_rows[:batch_size], y)
+        self._split.fill(Draw(self._seed, worker, step, shard, chosen), x, y)
         return x, y
 
     def _allocate(self, batch_size: int) -> None:
         self._chosen = np.empty(batch_size, np.int64)
-        self._x_rows = np.empty((batch_size, self._rows.shape[1]), self._rows.dtype)
-        self._x = self._x_rows.reshape(batch_size, *self._split.x.shape[1:])
+        self._x = np.empty((batch_size, *self._split.sample_shape), self._split.dtype)
         self._y = np.empty(batch_size, np.int64)

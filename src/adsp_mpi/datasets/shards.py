@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
-from adsp_mpi.datasets.base import Labels
+import numpy as np
+
+from adsp_mpi.datasets.base import Indices, Labels
 from adsp_mpi.datasets.options import DataOptions
 from adsp_mpi.errors import must
-
-Indices = NDArray[np.int64]
 
 
 def make_shards(labels: Labels, n_workers: int, options: DataOptions, seed: int) -> list[Indices]:
@@ -31,10 +30,24 @@ def make_shards(labels: Labels, n_workers: int, options: DataOptions, seed: int)
     order = rng.permutation(len(labels))
     if options.shards == "iid":
         return np.array_split(order, n_workers)
+    if options.shards == "by_size":
+        return _by_size(order, n_workers, options.shard_sizes)
     by_class = [order[labels[order] == label] for label in np.unique(labels)]
     if options.shards == "dirichlet":
         return _dirichlet(by_class, n_workers, options.dirichlet_alpha, rng)
     return _by_class(by_class, n_workers)
+
+
+def _by_size(order: Indices, n_workers: int, sizes: Sequence[float]) -> list[Indices]:
+    """Hand out the samples in shares proportional to `sizes`, one per worker."""
+    if len(sizes) != n_workers:
+        raise must("data.shard_sizes", f"a list of {n_workers} numbers, one for each worker", list(sizes))
+    ends = np.cumsum(sizes)[:-1] / np.sum(sizes) * len(order)
+    shards = np.split(order, ends.round().astype(np.int64))
+    empty = [worker for worker, shard in enumerate(shards) if len(shard) == 0]
+    if empty:
+        raise must("data.shard_sizes", f"so even that every worker has samples ({empty} have none)", list(sizes))
+    return shards
 
 
 def _dirichlet(by_class: list[Indices], n_workers: int, alpha: float, rng: np.random.Generator) -> list[Indices]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from adsp_kernels._jit import cache_directory
 from adsp_mpi import datasets, devices, models
 from adsp_mpi.config.sections import Config
-from adsp_mpi.datasets.base import Dataset
+from adsp_mpi.datasets.base import Dataset, Split
 from adsp_mpi.datasets.sampling import Sampler
 from adsp_mpi.datasets.shards import make_shards
 from adsp_mpi.devices.device import Device
@@ -88,11 +88,11 @@ class Testbed:
 
     def evaluate(self, parameters: Array) -> tuple[float, float]:
         """Return global loss and accuracy: on the validation split."""
-        return self.model.evaluate(parameters, self.dataset.validation.x, self.dataset.validation.y)
+        return _score(self.model, parameters, self.dataset.validation)
 
     def test(self, parameters: Array) -> tuple[float, float]:
         """Return loss and accuracy on the test split, for reporting only."""
-        return self.model.evaluate(parameters, self.dataset.test.x, self.dataset.test.y)
+        return _score(self.model, parameters, self.dataset.test)
 
 
 def assemble(config: Config, n_workers: int, reference_step_s: float | None = None) -> Testbed:
@@ -145,6 +145,16 @@ def warm_up(testbed: Testbed, on_compile: Callable[[], None] = lambda: None) -> 
     published = testbed.published([np.zeros_like(initial), np.zeros_like(initial)])
     published.merge([local.update])
     published.merge([local.update, local.update])
+
+
+def _score(model: Model, parameters: Array, split: Split) -> tuple[float, float]:
+    """Return mean loss and accuracy on a split."""
+    loss_sum, n_correct = 0.0, 0.0
+    for x, y in split.chunks():
+        loss, accuracy = model.evaluate(parameters, x, y)
+        loss_sum += loss * len(y)
+        n_correct += accuracy * len(y)
+    return loss_sum / len(split), n_correct / len(split)
 
 
 def _fleet(config: Config, n_workers: int, reference_step_s: float | None) -> tuple[tuple[Device, ...], Setting]:

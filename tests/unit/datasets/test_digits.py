@@ -3,7 +3,6 @@ import pytest
 
 from adsp_mpi import datasets
 from adsp_mpi.datasets import DataOptions
-from adsp_mpi.errors import ConfigError
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -26,9 +25,3 @@ def test_the_digits_are_those_of_scikit_learn() -> None:
     found = np.concatenate([np.column_stack([16 * s.x.reshape(len(s), -1), s.y]) for s in splits])
     wanted = np.column_stack([expected.data, expected.target])
     np.testing.assert_array_equal(found[np.lexsort(found.T)], wanted[np.lexsort(wanted.T)])
-
-
-def test_unknown_names_are_refused() -> None:
-    assert datasets.names() == ["digits"]
-    with pytest.raises(ConfigError, match=r"data.name must be one of digits, got 'nosuch'"):
-        datasets.load(DataOptions(name="nosuch"), np.float32)

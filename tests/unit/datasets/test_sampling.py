@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from adsp_mpi.datasets.base import Split
+from adsp_mpi.datasets.base import ArraySplit
 from adsp_mpi.datasets.sampling import Sampler
 
 N = 100
-SPLIT = Split(np.arange(N * 6, dtype=np.float32).reshape(N, 2, 3), np.arange(N))
+SPLIT = ArraySplit(np.arange(N * 6, dtype=np.float32).reshape(N, 2, 3), np.arange(N))
 SHARDS = [np.arange(0, 60), np.arange(60, 100)]
 
 

@@ -38,6 +38,20 @@ def test_iid_shards_are_alike() -> None:
         assert np.bincount(LABELS[shard], minlength=10).min() > 3
 
 
+def test_shards_by_size() -> None:
+    shards = _shards(3, "by_size", shard_sizes=(1, 1, 3))
+    assert [len(shard) for shard in shards] == [200, 200, 600]
+    np.testing.assert_array_equal(np.sort(np.concatenate(shards)), np.arange(1000))
+    assert np.bincount(LABELS[shards[0]], minlength=10).min() > 5
+
+
+def test_sizes_that_do_not_suit_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data.shard_sizes must be a list of 3 numbers, .* got \[\]"):
+        _shards(3, "by_size")
+    with pytest.raises(ConfigError, match=r"data.shard_sizes must be so even .* \(\[0\] have none\)"):
+        _shards(3, "by_size", shard_sizes=(1e-9, 1, 1))
+
+
 def test_smaller_alpha_skews_more() -> None:
     def largest_share(alpha: float) -> float:
         shards = _shards(5, "dirichlet", dirichlet_alpha=alpha)
