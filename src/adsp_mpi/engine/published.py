@@ -38,14 +38,10 @@ class PublishedParameters:
     """
 
     def __init__(self, buffers: Sequence[Array], initial: Array, global_learning_rate: float, momentum: float) -> None:
-        dtype = initial.dtype.type
-        self.global_learning_rate = global_learning_rate
-        self.momentum = momentum
         self._buffers = buffers
-        self._eta = dtype(global_learning_rate)
-        self._mu = dtype(momentum)
         self._total = np.empty_like(initial)
-        self._velocity = [np.zeros_like(initial), np.zeros_like(initial)] if momentum > 0 else []
+        self._velocity: list[Array] = []  # V and where the next V goes; none as long as μ has been 0
+        self.set_rates(global_learning_rate, momentum)
         self.version = 0
         self._begin(0)
         buffers[0][:] = initial
@@ -55,6 +51,14 @@ class PublishedParameters:
     def current(self) -> Array:
         """The latest version; not to be written, and overwritten K versions later."""
         return self._buffers[self.version % len(self._buffers)]
+
+    def set_rates(self, global_learning_rate: float, momentum: float) -> None:
+        """Merge with this η and this μ from now on."""
+        self.global_learning_rate = global_learning_rate
+        self.momentum = momentum
+        self._eta, self._mu = self._total.dtype.type(global_learning_rate), self._total.dtype.type(momentum)
+        if momentum and not self._velocity:
+            self._velocity = [np.zeros_like(self._total), np.zeros_like(self._total)]
 
     def merge(self, updates: Sequence[Array]) -> Merged:
         """Publish W + ηΣU as the next version, unless it would not be finite: then nothing changes.

@@ -29,6 +29,8 @@ class Row:
     first_step: int
     steps: int
     batch_size: int
+    global_learning_rate: float
+    momentum: float
     base_version: int
     is_pulled: bool
     version: int
@@ -76,6 +78,7 @@ def replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
             if first_difference is None:
                 differing = (row for row, u in zip(members, updates, strict=True) if _bits_of(u) != row.update_bits)
                 first_difference = next(differing, None)
+            published.set_rates(members[0].global_learning_rate, members[0].momentum)
             published.merge(updates)
             bases.keep(published.version, published.current)
         for row in members:
