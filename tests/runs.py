@@ -1,6 +1,7 @@
 """Short runs, and what their commit logs say: shared by the tests of both drivers."""
 
 import numpy as np
+
 from adsp_mpi import models
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import replay
@@ -79,7 +80,9 @@ def largest_lead(commits, n_workers):
     applied = commits["status"] == CommitStatus.APPLIED
     times_s = [commits["time_s"][applied & (commits["worker"] == worker)] for worker in range(n_workers)]
     leads = []
-    for worker, number, started_s in zip(*(commits[c].tolist() for c in ("worker", "number", "started_s")), strict=True):
+    for worker, number, started_s in zip(
+        *(commits[c].tolist() for c in ("worker", "number", "started_s")), strict=True
+    ):
         completed = [int(np.searchsorted(times, started_s, "right")) for times in times_s]
         assert completed[worker] == number - 1
         leads.append(completed[worker] - min(completed))

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from adsp_mpi import api
 from launch import run_mpi
 from mpi4py import MPI
 from runs import is_replayed, tables
 
+from adsp_mpi import api
 from adsp_mpi.store.schema import CommitStatus
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -74,7 +74,9 @@ def test_run_ends_when_all_workers_have_left():
 @pytest.mark.parametrize(
     ("fault", "complaints", "exit_status"),
     [
-        pytest.param("hang", ["rank 0 waits for rank 2 and so do ranks 1, 3", "in a step"], 3, marks=pytest.mark.anympi),
+        pytest.param(
+            "hang", ["rank 0 waits for rank 2 and so do ranks 1, 3", "in a step"], 3, marks=pytest.mark.anympi
+        ),
         pytest.param("raise", ["rank 2 failed unexpectedly", "RuntimeError: boom"], 1, marks=pytest.mark.anympi),
         pytest.param("die", [], None, marks=pytest.mark.anympi),
     ],

@@ -1,10 +1,10 @@
 """Real runs of every scheme: replayed bit for bit, and inside the bounds that the scheme promises."""
 
 import pytest
-from adsp_mpi import api
 from mpi4py import MPI
 from runs import BOUNDS, SCHEMES, is_replayed, largest_age, largest_lead, tables
 
+from adsp_mpi import api
 from adsp_mpi.store.schema import CommitStatus
 
 

@@ -1,9 +1,10 @@
 """Synchronous schemes on real ranks equal serial SGD on the joined batch."""
 
 import pytest
-from adsp_mpi import api
 from mpi4py import MPI
 from runs import SERIAL_CASES, distance, serial_sgd, tables
+
+from adsp_mpi import api
 
 N_ROUNDS = 50
 

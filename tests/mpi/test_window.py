@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from mpi4py import MPI
+
 from adsp_mpi.engine.messages import Control, WorkerStatus
 from adsp_mpi.engine.mpi import blocks
 from adsp_mpi.engine.mpi import window as window_module
 from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow
-from mpi4py import MPI
-
 from adsp_mpi.errors import StalledError
 
 COMM = MPI.COMM_WORLD

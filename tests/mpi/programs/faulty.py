@@ -5,8 +5,9 @@ import signal
 import time
 from enum import Enum
 
-from adsp_mpi.models.linear import Softmax
 from mpi4py import MPI
+
+from adsp_mpi.models.linear import Softmax
 
 N_GOOD_STEPS = 10
 

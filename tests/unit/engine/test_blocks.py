@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from adsp_mpi.engine.messages import Commit, Control, Phase, WorkerStatus
 from adsp_mpi.engine.mpi import blocks
 from adsp_mpi.engine.mpi.window import LINE, N_BUFFERS, Offsets
-from hypothesis import given
-from hypothesis import strategies as st
 
 COUNTS = st.integers(0, 2**40)
 TIMES = st.floats(0, 1e9)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from adsp_mpi import api
 from runs import SCHEMES, is_replayed, tables
+
+from adsp_mpi import api
 
 
 @pytest.mark.parametrize("name", SCHEMES)

@@ -1,8 +1,9 @@
 """Synchronous schemes in virtual time equal serial SGD on the joined batch."""
 
 import pytest
-from adsp_mpi import api
 from runs import SERIAL_CASES, distance, serial_sgd, tables
+
+from adsp_mpi import api
 
 N_ROUNDS = 50
 N_WORKERS = 3

@@ -1,10 +1,11 @@
 """The bound of SSP in virtual time, whatever the devices; counted from the commit log alone."""
 
 import pytest
-from adsp_mpi import api
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from runs import largest_age, largest_lead, tables
+
+from adsp_mpi import api
 
 STEP_TIMES_S = st.lists(st.sampled_from([0.001, 0.002, 0.005, 0.01, 0.03]), min_size=2, max_size=6)
 

@@ -3,9 +3,9 @@
 import h5py
 import numpy as np
 import pytest
-from adsp_mpi import api
 from runs import SCHEMES, is_replayed, tables
 
+from adsp_mpi import api
 from adsp_mpi.store.schema import SERVER, CommitStatus
 
 N_SOFTMAX_BYTES = 650 * 4  # 64 pixels and a bias to 10 classes, float32

@@ -1,0 +1,292 @@
+"""The server, told events by hand: acknowledgements, releases, versions, staleness, refusals, ends."""
+
+import math
+
+import numpy as np
+import pytest
+
+from adsp_mpi.config.load import build_config
+from adsp_mpi.engine.messages import Commit
+from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.engine.server import Server
+from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.store.trace import Trace
+from adsp_mpi.sync import scheme_class
+from adsp_mpi.sync.base import LossSample, Setting
+
+N_PARAMETERS = 4
+APPLIED, REFUSED, STOPPED = CommitStatus
+
+
+class Bench:
+    """A server of zeros with η = 1 and a check period of 60 s, and one commit number per worker."""
+
+    def __init__(self, scheme, n_workers=2, sync=None, **stop):
+        config = build_config({"sync": {"scheme": scheme, **(sync or {})}, "stop": stop})
+        setting = Setting(n_workers, check_period_s=60.0)
+        zeros = np.zeros(N_PARAMETERS, np.float32)
+        self.published = PublishedParameters(list(np.zeros((2, N_PARAMETERS), np.float32)), zeros, 1.0, 0.0)
+        self.trace = Trace({})
+        rules = scheme_class(scheme)(config.sync, setting)
+        self.server = Server(rules, setting, config, self.published, self.trace)
+        self.numbers = [0] * n_workers
+        self.server.take_changed()
+
+    def commit(self, worker, value=1.0, base=0, now_s=1.0, steps=1):
+        """Hand in an update that is `value` everywhere; return the workers told something."""
+        self.numbers[worker] += 1
+        header = Commit(worker, self.numbers[worker], 0, steps, 8, 0.1, base, True, 0.0, math.nan, 0, 0.5)
+        self.server.on_commit(header, np.full(N_PARAMETERS, value, np.float32), now_s)
+        return self.server.take_changed()
+
+    def answers(self, worker):
+        control = self.server.controls[worker]
+        return control.acknowledged, control.released, control.version
+
+    def log(self, *columns):
+        commits = self.trace.arrays("commits")
+        return list(zip(*(commits[column].tolist() for column in columns), strict=True))
+
+    def events(self):
+        events = self.trace.arrays("events")
+        return list(zip(events["time_s"], events["worker"], events["kind"], strict=True))
+
+    @property
+    def value(self):
+        assert (self.published.current == self.published.current[0]).all()
+        return float(self.published.current[0])
+
+
+def sample(time_s, loss, version=0):
+    return LossSample(time_s, version, 0, 0, loss, 0.5)
+
+
+# ---- commits -----------------------------------------------------------------------------------------------------
+
+
+def test_asp_applies_acknowledges_and_releases_at_once():
+    bench = Bench("asp")
+    assert bench.commit(1, 2.0) == {1}
+    assert bench.answers(1) == (1, 1, 1)
+    assert bench.answers(0) == (0, 0, 0)
+    bench.commit(0, 3.0)
+    assert bench.answers(0) == (1, 1, 2)
+    assert bench.value == 5.0
+    assert bench.server.controls[0].pull
+
+
+def test_staleness_is_the_versions_between_base_and_application():
+    bench = Bench("asp", n_workers=3)
+    for worker, base in ((0, 0), (1, 0), (0, 1), (2, 0), (2, 4)):
+        bench.commit(worker, base=base)
+    assert bench.log("worker", "version", "base_version", "staleness", "round") == [
+        (0, 1, 0, 0, 0),
+        (1, 2, 0, 1, 1),
+        (0, 3, 1, 1, 2),
+        (2, 4, 0, 3, 3),
+        (2, 5, 4, 0, 4),
+    ]
+    assert bench.server.cluster.commits == [2, 1, 2]
+
+
+@pytest.mark.parametrize("scheme", ["bsp", "fixed_adacomm"])
+def test_round_is_held_until_all_are_there_and_makes_one_version_in_rank_order(scheme):
+    bench = Bench(scheme, n_workers=3)
+    bench.commit(2, 1.0, now_s=1.0)
+    bench.commit(0, -(2.0**24), now_s=2.0)
+    assert (bench.answers(2), bench.answers(0), bench.published.version) == ((1, 0, 0), (1, 0, 0), 0)
+    assert bench.commit(1, 2.0**24, now_s=3.0) == {0, 1, 2}
+    assert [bench.answers(worker) for worker in range(3)] == [(1, 1, 1)] * 3
+    assert bench.value == 1.0  # −2²⁴ + 2²⁴ + 1, not 1 − 2²⁴ + 2²⁴ = 0
+    assert bench.log("worker", "arrived_s", "time_s", "version", "staleness", "round") == [
+        (0, 2.0, 3.0, 1, 0, 0),
+        (1, 3.0, 3.0, 1, 0, 0),
+        (2, 1.0, 3.0, 1, 0, 0),
+    ]
+
+
+def test_ssp_releases_a_worker_only_while_it_is_near_the_slowest():
+    bench = Bench("ssp", sync={"staleness": 2})
+    for number in (1, 2):
+        assert bench.commit(0) == {0}
+        assert bench.answers(0) == (number, number, number)
+    bench.commit(0)
+    assert bench.answers(0) == (3, 2, 2)  # applied, but three ahead
+    assert bench.published.version == 3
+    assert bench.commit(1) == {0, 1}
+    assert bench.answers(0) == (3, 3, 4)  # fresh parameters hold the slow worker's commit
+
+
+def test_ssp_strict_allows_one_less():
+    bench = Bench("ssp", sync={"staleness": 2, "strict": True})
+    bench.commit(0)
+    bench.commit(0)
+    assert bench.answers(0) == (2, 1, 1)
+
+
+def test_ssp_lets_its_worker_keep_its_cache_while_that_is_fresh_enough():
+    bench = Bench("ssp", n_workers=1, sync={"staleness": 2, "pull": "when_needed"})
+    pulls = []
+    for _ in range(7):
+        bench.commit(0)
+        pulls.append(bench.server.controls[0].pull)
+    assert pulls == [False, False, True, False, False, True, False]
+
+
+# ---- refusals ----------------------------------------------------------------------------------------------------
+
+
+def test_refused_commit_is_consumed_named_and_not_applied():
+    bench = Bench("asp")
+    bench.commit(0, 1.0)
+    bench.commit(0, math.nan, now_s=7.0)
+    assert bench.answers(0) == (2, 2, 1)
+    assert (bench.value, bench.published.version, bench.server.cluster.commits) == (1.0, 1, [1, 0])
+    assert bench.log("number", "status", "version", "staleness") == [(1, APPLIED, 1, 0), (2, REFUSED, -1, -1)]
+    assert bench.events() == [(7.0, 0, "refused")]
+    bench.commit(0, 1.0)
+    assert (bench.answers(0), bench.value) == ((3, 3, 2), 2.0)
+
+
+def test_round_waits_for_the_next_commit_of_a_worker_whose_commit_is_refused():
+    bench = Bench("bsp", n_workers=3)
+    bench.commit(0, math.inf)
+    bench.commit(1, 2.0)
+    assert bench.answers(0) == (1, 0, 0)  # nobody has looked at it yet
+    bench.commit(2, 3.0)
+    assert [bench.answers(worker) for worker in range(3)] == [(1, 1, 0), (1, 0, 0), (1, 0, 0)]
+    assert bench.server.controls[0].pull
+    assert bench.commit(0, 4.0) == {0, 1, 2}
+    assert [bench.answers(worker) for worker in range(3)] == [(2, 2, 1), (1, 1, 1), (1, 1, 1)]
+    assert bench.value == 9.0
+    assert bench.log("worker", "number", "status") == [
+        (0, 1, REFUSED),
+        (0, 2, APPLIED),
+        (1, 1, APPLIED),
+        (2, 1, APPLIED),
+    ]
+
+
+def test_round_whose_finite_updates_sum_to_infinity_is_refused_as_a_whole():
+    bench = Bench("bsp")
+    bench.commit(0, 3e38)
+    bench.commit(1, 3e38)
+    assert bench.log("status") == [(REFUSED,), (REFUSED,)]
+    assert [bench.answers(worker) for worker in range(2)] == [(1, 1, 0)] * 2
+
+
+def test_worker_whose_commit_is_refused_pulls_though_its_scheme_would_let_it_go_on():
+    bench = Bench("ssp", n_workers=1, sync={"staleness": 5, "pull": "when_needed"})
+    bench.commit(0, math.nan)
+    assert bench.server.controls[0].pull
+
+
+# ---- time, loss, ends --------------------------------------------------------------------------------------------
+
+
+def test_loss_is_asked_for_every_sixth_of_a_check_period_and_missed_ticks_are_not_made_up_for():
+    server = Bench("asp").server
+    asked = []
+    for now_s in (0.0, 5.0, 10.0, 19.9, 20.0, 45.0, 49.0, 50.0):
+        server.on_time(now_s)
+        if server.take_sample_request():
+            asked.append(now_s)
+    assert asked == [0.0, 10.0, 20.0, 45.0, 50.0]
+    assert server.next_time_s == 60.0
+
+
+def test_workers_are_recorded_every_check_period():
+    bench = Bench("asp")
+    for now_s in np.arange(0.0, 130.0, 10.0):
+        bench.server.statuses[0].steps += 5
+        bench.server.statuses[0].compute_s += 10.0
+        bench.server.on_time(now_s)
+    workers = bench.trace.arrays("workers")
+    assert workers["time_s"].tolist() == [60.0, 60.0, 120.0, 120.0]
+    assert workers["steps"].tolist() == [35, 0, 65, 0]
+    np.testing.assert_array_equal(workers["step_time_s"], [2.0, np.nan, 2.0, np.nan])
+
+
+def test_time_limit_is_kept_to_between_ticks():
+    bench = Bench("asp", max_time_s=13.0)
+    bench.server.on_time(0.0)
+    bench.server.on_time(10.0)
+    assert bench.server.next_time_s == 13.0
+    bench.server.on_time(13.0)
+    assert (bench.server.stop_reason, bench.server.next_time_s) == ("13 s are over", math.inf)
+
+
+def test_target_loss_must_be_undercut_as_often_as_configured():
+    bench = Bench("asp", target_loss=0.5, evaluations_below_target=3)
+    for time_s, loss in ((0, 0.4), (10, 0.6), (20, 0.5), (30, 0.4)):
+        bench.server.on_loss(sample(time_s, loss))
+    assert bench.server.stop_reason is None
+    bench.server.on_loss(sample(40, 0.49))
+    assert (bench.server.stop_reason, bench.server.stopped_s) == ("global loss below 0.5", 40)
+
+
+@pytest.mark.parametrize(("stop", "n_commits"), [({"max_steps": 7}, 3), ({"max_versions": 2}, 2)])
+def test_counts_end_the_run_at_the_deciding_version(stop, n_commits):
+    bench = Bench("asp", **stop)
+    for n_before in range(n_commits):
+        assert bench.server.stop_reason is None, n_before
+        bench.commit(0, steps=3)
+    assert bench.server.stop_reason is not None
+
+
+def test_the_deciding_version_is_final():
+    bench = Bench("asp", n_workers=3, max_versions=1)
+    assert bench.commit(0, 5.0) == {0, 1, 2}
+    assert all(control.stop for control in bench.server.controls)
+    bench.commit(1, 7.0)
+    bench.commit(1, math.nan)
+    assert bench.answers(1) == (2, 2, 1)
+    assert (bench.value, bench.published.version) == (5.0, 1)
+    assert bench.log("worker", "status", "version") == [(0, APPLIED, 1), (1, STOPPED, -1), (1, STOPPED, -1)]
+    bench.server.on_time(60.0)
+    bench.server.on_loss(sample(60.0, 0.1))
+    assert not bench.server.take_sample_request()
+    assert bench.events() == [(1.0, -1, "stop")]
+
+
+def test_stop_answers_held_commits_and_blocked_workers():
+    bsp, ssp = Bench("bsp", n_workers=2, max_time_s=9.0), Bench("ssp", sync={"staleness": 0}, max_time_s=9.0)
+    for bench, status in ((bsp, STOPPED), (ssp, APPLIED)):
+        bench.commit(0)
+        assert bench.answers(0)[:2] == (1, 0)
+        bench.server.on_time(9.0)
+        assert bench.answers(0)[:2] == (1, 1)
+        assert bench.log("status") == [(status,)]
+
+
+# ---- departures --------------------------------------------------------------------------------------------------
+
+
+def test_nobody_waits_for_a_worker_that_has_left():
+    bsp, ssp = Bench("bsp", n_workers=3), Bench("ssp", n_workers=3, sync={"staleness": 0})
+    for bench in (bsp, ssp):
+        bench.commit(0)
+        bench.commit(1)
+        assert bench.answers(0)[:2] == (1, 0)
+        bench.server.on_departure(2, 4.0, "its device stopped")
+        assert [bench.answers(worker)[:2] for worker in (0, 1)] == [(1, 1), (1, 1)]
+        assert bench.events() == [(4.0, 2, "left")]
+    assert bsp.published.version == 1
+
+
+def test_run_is_over_when_the_last_worker_has_left():
+    bench = Bench("bsp")
+    bench.server.on_departure(0, 3.0, "its device stopped")
+    assert bench.server.stop_reason is None
+    bench.server.on_departure(1, 4.0, "its device stopped")
+    assert bench.server.stop_reason == "all workers have left"
+    assert bench.events() == [(3.0, 0, "left"), (4.0, 1, "left"), (4.0, -1, "stop")]
+
+
+def test_departures_after_the_end_are_only_noted():
+    bench = Bench("bsp", max_versions=1)
+    bench.commit(0)
+    bench.commit(1)
+    bench.server.on_departure(1, 9.0, "its device stopped")
+    assert bench.server.stop_reason == "version 1 is reached"
+    assert bench.events()[-1] == (9.0, 1, "left")
