@@ -45,12 +45,15 @@ def load(options: DataOptions, dtype: DTypeLike) -> Dataset:
 
 
 def _samples(path: Path, part: str, x: NDArray[Any], dtype: DTypeLike) -> Floats:
-    if x.ndim < 2:
-        raise must(f"{path}: {part}/x", "an array of samples, shape (n, ...)", x.shape)
-    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-    if not finite.all():
-        raise must(f"{path}: {part}/x", "finite numbers", f"others in sample {int(np.argmin(finite))}")
-    return x.astype(dtype)
+    name = f"{path}: {part}/x"
+    if x.ndim < 2 or x.size == 0:
+        raise must(name, "an array of samples, shape (n, ...), n > 0", x.shape)
+    with np.errstate(over="ignore"):
+        samples = x.astype(dtype)
+    is_finite = np.isfinite(samples).reshape(len(x), -1).all(axis=1)
+    if not is_finite.all():
+        raise must(name, f"finite as {samples.dtype}", f"others in sample {int(np.argmin(is_finite))}")
+    return samples
 
 
 def _labels(path: Path, part: str, y: NDArray[Any], n_classes: int | None = None) -> Labels:

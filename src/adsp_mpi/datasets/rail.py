@@ -54,7 +54,7 @@ def class_bounds(mean: float, deviation: float) -> Series:
 
     Source: the classes of the ADSP authors' rail workload. With r the density relative to its peak, class k < 5 is
     k <= 5 r < k + 1 below the mean, and class 9 - k the same above it. Normal values fall into the classes 0 to 4 with
-    probabilities 0.036, 0.051, 0.069, 0.096 and 0.248.
+    probabilities 0.036, 0.052, 0.068, 0.096 and 0.248.
     """
     half = N_CLASSES // 2
     distances = [deviation * math.sqrt(2 * math.log(half / k)) for k in range(1, half)]
