@@ -1,6 +1,7 @@
 """The worker program: what it asks for, in which order, by scheme."""
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -33,10 +34,11 @@ class CountingModel:
         self.update[:] = 0
 
 
-class Script:
-    """Drives a program by hand; every request takes `cost_s` of its kind."""
+COST_S = {Pull: 0.5, Compute: 1.0, HandIn: 0.25, Release: 2.0}
 
-    COST_S = {Pull: 0.5, Compute: 1.0, HandIn: 0.25, Release: 2.0}
+
+class Script:
+    """Drives a program by hand; every request takes the `COST_S` of its kind."""
 
     def __init__(self, scheme, worker=0, **sync):
         self.local = CountingModel()
@@ -57,7 +59,7 @@ class Script:
     def run_to_end(self):
         """Carry out what is left."""
         kinds = ""
-        with pytest.raises(StopIteration):
+        with suppress(StopIteration):
             while True:
                 kinds += type(self.request).__name__[0]
                 self._carry_out()
@@ -65,7 +67,7 @@ class Script:
 
     def _carry_out(self):
         request = self.request
-        self.now_s += self.COST_S[type(request)]
+        self.now_s += COST_S[type(request)]
         version = -1
         match request:
             case Pull():
