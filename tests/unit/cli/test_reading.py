@@ -1,11 +1,19 @@
 """Commands that read a run folder: what they say of a good one, a broken one, and one of another machine."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
 
 from adsp_mpi.cli.app import run
-from adsp_mpi.store.environment import environment
+
+
+@pytest.fixture(autouse=True)
+def environment_of_the_run(finished, monkeypatch):
+    recorded = json.loads(finished.trace.attributes["environment"])
+    monkeypatch.setattr("adsp_mpi.cli.replay.environment", lambda: recorded)
+    return recorded
 
 
 def break_log(folder, column, change, row=5):
@@ -71,8 +79,10 @@ def test_replay_sees_a_base_that_was_never_made(run_folder, capsys, base):
 
 
 @pytest.mark.parametrize(("relative", "status"), [(1e-5, 0), (0.5, 1)])
-def test_another_environment_is_named_and_allowed_to_round(run_folder, capsys, monkeypatch, relative, status):
-    elsewhere = {**environment(), "cpu": "abacus"}
+def test_another_environment_is_named_and_allowed_to_round(
+    run_folder, capsys, monkeypatch, environment_of_the_run, relative, status
+):
+    elsewhere = {**environment_of_the_run, "cpu": "abacus"}
     monkeypatch.setattr("adsp_mpi.cli.replay.environment", lambda: elsewhere)
     assert run(["replay", str(run_folder)]) == 0
     assert capsys.readouterr().out.startswith("identical: ")
