@@ -13,6 +13,7 @@ from adsp_mpi import __version__
 from adsp_mpi.cli.analyze import analyze
 from adsp_mpi.cli.compare import compare
 from adsp_mpi.cli.export import export
+from adsp_mpi.cli.fetch import fetch
 from adsp_mpi.cli.ranks import Ranks, complain, with_command
 from adsp_mpi.cli.replay import replay
 from adsp_mpi.cli.schemes import schemes
@@ -27,6 +28,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "analyze": analyze,
     "replay": replay,
     "export": export,
+    "fetch": fetch,
     "schemes": schemes,
 }
 # of click, or of typer's own copy of it: that depends on typer's version
