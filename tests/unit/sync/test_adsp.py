@@ -91,11 +91,11 @@ def test_the_target_is_raised_at_checkpoints_alone():
     assert targets(scheme) == [3, 3, 3]
 
 
-def test_a_checkpoint_is_not_missed_for_a_rounding_error():
-    period_s = 0.1
+@pytest.mark.parametrize("period_s", [0.1, 0.7, 60.0, 1.1e5])
+def test_a_checkpoint_is_not_missed_for_a_rounding_error(period_s):
     scheme = Adsp(AdspOptions(commit_rate=1), Setting(1, period_s))
-    for n in range(1, 1001):
-        scheme.on_tick(sum([period_s] * n), cluster(n - 1))
+    for n in range(1, 2001):
+        scheme.on_tick(6 * n * (period_s / 6), cluster(n - 1))
         assert scheme.target(0) == 2  # C_target = n + 1
 
 

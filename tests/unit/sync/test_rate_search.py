@@ -96,8 +96,8 @@ def test_one_window_without_a_curve_is_enough_for_both_to_be_ranked_by_slope():
     found, records = climb([curve(0.02), line(-0.03), line(-0.001)])
     assert [record.is_identifiable for record in records] == [True, False, False]
     assert found.best_rate == 2
-    found, _ = climb([curve(0.02), line(-0.001)])
-    assert found.best_rate == 1
+    assert climb([curve(0.02), line(-0.001)])[0].best_rate == 1
+    assert climb([line(0), curve(0.02), line(0)])[0].best_rate == 2
 
 
 def test_equal_slopes_stop_the_climb():
