@@ -1,5 +1,6 @@
 """How real runs end: late commits, devices that stop, ranks that hang, fail or die."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,8 @@ def test_fault_of_one_rank_ends_the_whole_job_and_is_named(fault, complaints, ex
     settings = ["model.name=faulty:Faulty", "sync.scheme=bsp", "run.deadline_s=2.0", "devices.profile=uniform"]
     settings += ["devices.step_time_s=0.005", f"output.dir={tmp_path}", "stop.max_time_s=30.0"]
     args = ["-m", "adsp_mpi", "train", "--quiet", *(word for setting in settings for word in ("--set", setting))]
-    job = run_mpi(4, args, env={"FAULT": fault, "PYTHONPATH": str(PROGRAMS)}, timeout_s=40)
+    path = os.pathsep.join([str(PROGRAMS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    job = run_mpi(4, args, env={"FAULT": fault, "PYTHONPATH": path}, timeout_s=40)
     assert job.returncode != 0
     if exit_status is not None:
         assert job.returncode == exit_status

@@ -12,7 +12,7 @@ N_COMMITS = 2000
 
 
 def found(*args, **env):
-    job = run_mpi(1 + N_WORKERS, [PROGRAM, *args], env=env, timeout_s=100)
+    job = run_mpi(1 + N_WORKERS, ["-m", "mpi4py", PROGRAM, *args], env=env, timeout_s=100)
     assert job.returncode == 0, job.stderr
     return json.loads(job.stdout)
 
