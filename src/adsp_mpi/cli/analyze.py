@@ -10,6 +10,7 @@ import typer
 
 from adsp_mpi.analysis.report import comparison_table, run_report
 from adsp_mpi.analysis.summary import summarize
+from adsp_mpi.cli.figures import FigureOption, check_target, draw
 from adsp_mpi.cli.options import FormatOption, as_style
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import RecordedTrace
@@ -18,15 +19,18 @@ from adsp_mpi.store.trace_file import read_trace
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
 
 
-def analyze(runs: RunsArgument, style: FormatOption = "plain") -> None:
+def analyze(runs: RunsArgument, style: FormatOption = "plain", figure: FigureOption = None) -> None:
     """Print the tables of one run or of several."""
     chosen = as_style(style)
     traces = {path: read_trace(RunFolder.open(path).trace) for path in runs}
+    check_target(figure)
+    rows = [_row(path, trace) for path, trace in traces.items()]
+    draw(figure, list(zip(rows, traces.values(), strict=True)))
     if len(traces) == 1:
         (trace,) = traces.values()
         print(run_report(trace, _target_loss(trace), chosen), end="")
     else:
-        print(comparison_table([_row(path, trace) for path, trace in traces.items()], chosen), end="")
+        print(comparison_table(rows, chosen), end="")
 
 
 def _row(path: Path, trace: RecordedTrace) -> dict[str, Any]:

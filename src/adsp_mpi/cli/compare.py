@@ -12,6 +12,7 @@ import typer
 
 from adsp_mpi import api, sync
 from adsp_mpi.analysis.report import comparison_table
+from adsp_mpi.cli.figures import FigureOption, check_target, draw
 from adsp_mpi.cli.options import DEFAULTS, ConfigOption, FormatOption, ProgressOption, SetOption, as_style, read_job
 from adsp_mpi.cli.progress import progress
 from adsp_mpi.cli.simulate import WorkersOption, with_workers
@@ -34,24 +35,28 @@ def compare(
     settings: SetOption = None,
     workers: WorkersOption = None,
     csv: CsvOption = None,
+    figure: FigureOption = None,
     style: FormatOption = "plain",
     how: ProgressOption = "auto",
 ) -> None:
     """Compare schemes in virtual time.
 
     Each runs the same configuration; an option in [sync] goes to the schemes that know it. One table is printed,
-    nothing is written but FILE.
+    nothing is written but the FILEs asked for.
     """
     chosen = as_style(style)
     jobs = jobs_of([name.strip() for name in schemes.split(",")], config, with_workers(settings, workers))
     if csv is not None:
         _write(csv, "")  # better now than after the work
-    summaries = []
+    check_target(figure)
+    results = []
     for scheme, job in jobs.items():
         with progress(how, STDERR, label=scheme) as shown:
-            summaries.append(api.simulate(job, write=False, observe=shown).summary)
+            results.append(api.simulate(job, write=False, observe=shown))
+    summaries = [result.summary for result in results]
     if csv is not None:
         _write(csv, comparison_table(summaries, "csv"))
+    draw(figure, [(result.summary, result.trace) for result in results])
     print(comparison_table(summaries, chosen), end="")
 
 
