@@ -222,3 +222,8 @@ def test_sections_are_known_tables():
     assert refusal(seed=3) == f"seed must be a section: one of {known}, got 3"
     assert refusal(run=3) == "run must be a table [run], got 3"
     assert refusal(run=[{}]) == "run must be a table [run], got [{}]"
+
+
+def test_from_python_none_is_unset():
+    assert build_config({"stop": {"target_loss": None}}) == build_config({})
+    assert refusal(run={"seed": None}) == "run.seed must be an integer, got None"

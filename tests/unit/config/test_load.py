@@ -97,7 +97,7 @@ def test_infinite_numbers_of_toml_are_refused(file):
         ("data.name=digits", "data", "name", "digits"),
         ("devices.profile=1:1:3", "devices", "profile", "1:1:3"),
         ("model.name=my.models:make", "model", "name", "my.models:make"),
-        ("output.dir=../some where/x=y", "output", "dir", "../some where/x=y"),
+        ("output.dir=../Some where/x=y", "output", "dir", "../Some where/x=y"),
         ("output.name='3'", "output", "name", "3"),
         ("output.name=", "output", "name", ""),
         ("devices.worker=[{slowdown=2}, {}]", "devices", "worker", (WorkerDevice(slowdown=2.0), WorkerDevice())),
