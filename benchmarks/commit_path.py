@@ -87,6 +87,7 @@ def commits_only(worker: int, local: LocalModel, think_s: float) -> Generator[Re
 def protocol_run(comm: MPI.Intracomm, n_parameters: int, spin: bool, think_s: float, time_s: float) -> Any:
     """Return the commit log of `time_s` seconds of nothing but commits, on rank 0."""
     tables = {
+        "run": {"polling": "spin" if spin else "polite"},
         "model": {"name": "null", "parameters": n_parameters},
         "sync": {"scheme": "asp", "check_period_s": 60.0},
         "devices": {"profile": "uniform", "jitter": 0.0},
@@ -109,8 +110,7 @@ def protocol_run(comm: MPI.Intracomm, n_parameters: int, spin: bool, think_s: fl
                 ServerDriver(server, published, own, evaluator, clock, DEADLINE_S, spin).run()
         else:
             program = commits_only(worker, testbed.local_model(worker), think_s)
-            device = testbed.devices[worker]
-            WorkerDriver(worker, WorkerWindow(window), device, clock, 0, DEADLINE_S, spin).run(program)
+            WorkerDriver(worker, testbed, WorkerWindow(window), clock).run(program)
         polite_barrier(comm, DEADLINE_S, "at the end")
     return trace.arrays("commits") if comm.rank == 0 else None
 

@@ -51,8 +51,8 @@ class Server:
         self._trace = trace
         n = setting.n_workers
         self._held: dict[int, _Held] = {}
-        self.cluster = Cluster(n, [0] * n, live=set(range(n)), held=self._held.keys())
-        self.controls = [Control(scheme.target(i), config.model.batch_size) for i in range(n)]
+        self.cluster = Cluster(n, [0] * n, [math.nan] * n, live=set(range(n)), held=self._held.keys())
+        self.controls = [Control(scheme.target(i), scheme.batch_size(i)) for i in range(n)]
         self.statuses = [WorkerStatus() for _ in range(n)]
         self.stop_reason: str | None = None
         self.stopped_s = math.nan
@@ -160,6 +160,7 @@ class Server:
             before_steps, before_s = self._recorded[worker]
             steps, compute_s = status.steps - before_steps, status.compute_s - before_s
             self._recorded[worker] = (status.steps, status.compute_s)
+            step_time_s = self.cluster.step_times_s[worker] = compute_s / steps if steps else math.nan
             self._trace.add(
                 "workers",
                 time_s=now_s,
@@ -170,7 +171,7 @@ class Server:
                 communication_s=status.communication_s,
                 blocked_s=status.blocked_s,
                 other_s=status.other_s,
-                step_time_s=compute_s / steps if steps else math.nan,
+                step_time_s=step_time_s,
                 batch_size=control.batch_size,
                 target=control.target,
                 overruns=status.overruns,
@@ -264,6 +265,9 @@ class Server:
             target = self._scheme.target(worker)
             if target != control.target and not (math.isnan(target) and math.isnan(control.target)):
                 self._change(worker).target = target
+            batch_size = self._scheme.batch_size(worker)
+            if batch_size != control.batch_size:
+                self._change(worker).batch_size = batch_size
 
     def _change(self, worker: int) -> Control:
         self._changed.add(worker)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels._jit import cache_directory
 from adsp_mpi import datasets, devices, models
 from adsp_mpi.config.sections import Config
 from adsp_mpi.datasets.base import Dataset, Split
@@ -65,6 +63,11 @@ class Testbed:
             return float(configured)
         slowest_s = max(device.step_time_s for device in self.devices) / self.config.run.time_scale
         return max(60.0, 20 * slowest_s)
+
+    def step_duration_s(self, worker: int, step: int, batch_size: int, now_s: float) -> float:
+        """Return the device seconds of a step; profiles are made for the configured batch size."""
+        duration_s = self.devices[worker].step_duration_s(self.config.run.seed, worker, step, now_s)
+        return duration_s * batch_size / self.config.model.batch_size
 
     def scheme(self) -> Scheme:
         """Return a fresh scheme object."""
@@ -130,13 +133,8 @@ def refit(testbed: Testbed, reference_step_s: float) -> Testbed:
     return replace(testbed, devices=fleet, setting=setting)
 
 
-def warm_up(testbed: Testbed, on_compile: Callable[[], None] = lambda: None) -> None:
-    """Call every kernel of a run once, so that none is compiled or loaded during it.
-
-    `on_compile` is called first if the machine code is not in the cache.
-    """
-    if not any(cache_directory().rglob("*.nbi")):
-        on_compile()
+def warm_up(testbed: Testbed) -> None:
+    """Call every kernel of a run once, so that none is compiled or loaded during it."""
     local = testbed.local_model(0)
     initial = testbed.publishing()[0]
     local.parameters[:] = initial
@@ -162,4 +160,4 @@ def _fleet(config: Config, n_workers: int, reference_step_s: float | None) -> tu
     period_s = config.sync.check_period_s
     if period_s == "auto":
         period_s = CHECK_PERIOD_IN_SLOWEST_STEPS * max(device.step_time_s for device in fleet)
-    return fleet, Setting(n_workers, float(period_s), config.stop.target_loss)
+    return fleet, Setting(n_workers, float(period_s), config.stop.target_loss, config.model.batch_size)

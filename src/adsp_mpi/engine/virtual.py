@@ -80,8 +80,7 @@ class VirtualDriver:
                 self._finish(worker, "its device stopped")
             case Compute():
                 worker.status.phase = Phase.COMPUTING
-                seed = self._testbed.config.run.seed
-                duration_s = device.step_duration_s(seed, worker.index, request.step, self._now_s)
+                duration_s = self._testbed.step_duration_s(worker.index, request.step, request.batch_size, self._now_s)
                 request.run()
                 self._after(duration_s, partial(self._computed, worker))
             case HandIn():

@@ -29,6 +29,7 @@ class Compute:
 
     run: Callable[[], None]
     step: int
+    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Worker:
         return reply.control
 
     def _compute(self) -> Step:
-        reply = yield Compute(self._step, self._local.step_index)
+        reply = yield Compute(self._step, self._local.step_index, self._batch_size)
         self._progress.steps += 1
         self._progress.target = reply.control.target
         self._progress.since_pull_s = reply.now_s - self._pulled_s

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def environment() -> dict[str, str]:
     return {
         "cpu": _cpu_model(),
         "cpu.numba": _numba_cpu(),
-        "cpu.blas": _blas_core(),
+        "cpu.blas.numpy": _blas_core("numpy"),
+        "cpu.blas.scipy": _blas_core("scipy"),  # the one that numba calls
         "blas": _blas_build(),
         "python": platform.python_version(),
         **{package: _version(package) for package in _PACKAGES},
@@ -67,16 +69,16 @@ def _blas_build() -> str:
     return str(blas.get("openblas configuration") or f"{blas.get('name')} {blas.get('version')}")
 
 
-def _blas_core() -> str:
-    """Return the kernels that OpenBLAS chose for this processor: builds for any processor choose at run time."""
-    import numpy as np  # noqa: F401  (loads the library that is looked for)
-
+def _blas_core(package: str) -> str:
+    """Return the kernels that a package's OpenBLAS chose, at run time, for this processor."""
+    import_module(f"{package}.linalg")  # loads the library that is looked for
     try:
         maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
-        library = ctypes.CDLL(next(line.split()[-1] for line in maps if "openblas" in line))
+        paths = (line.split()[-1] for line in maps if "openblas" in line)
+        library = ctypes.CDLL(next(path for path in paths if package in path))
     except (OSError, StopIteration):
         return _UNKNOWN
-    for name in ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename"):
+    for name in ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename"):
         if hasattr(library, name):
             corename = getattr(library, name)
             corename.restype = ctypes.c_char_p

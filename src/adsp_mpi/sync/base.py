@@ -38,6 +38,7 @@ class Setting:
     n_workers: int
     check_period_s: float
     target_loss: float | None = None
+    batch_size: int = 1  # configured
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Cluster:
 
     n_workers: int
     commits: list[int] = field(default_factory=list)  # applied, per worker: the worker's clock
+    step_times_s: list[float] = field(default_factory=list)  # mean of the last check period; nan if not known
     live: set[int] = field(default_factory=set)
     held: Set[int] = frozenset()  # workers whose commit has arrived and is not yet merged
 
@@ -123,6 +125,10 @@ class Scheme:
     def target(self, worker: int) -> float:
         """Return what the worker is told besides go and stop: a commit count or a number of steps."""
         return math.nan
+
+    def batch_size(self, worker: int) -> int:
+        """Return the samples per step; a worker takes over a change at its next pull."""
+        return self.setting.batch_size
 
     def ready(self, cluster: Cluster) -> Set[int]:
         """Return the workers whose held commits make the next version now; empty while the round is not complete."""

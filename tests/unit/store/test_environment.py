@@ -2,6 +2,8 @@ import os
 import platform
 from importlib.metadata import version
 
+import pytest
+
 from adsp_mpi.store.environment import differences, environment
 
 
@@ -19,8 +21,9 @@ def test_the_environment_names_processor_versions_and_threads(monkeypatch):
     assert environment() == facts
 
 
-def test_the_blas_core_is_the_one_that_openblas_runs():
-    core = environment()["cpu.blas"]
+@pytest.mark.parametrize("package", ["numpy", "scipy"])
+def test_the_blas_core_is_the_one_that_openblas_runs(package):
+    core = environment()[f"cpu.blas.{package}"]
     asked_for = os.environ.get("OPENBLAS_CORETYPE")
     assert core == "unknown" or asked_for is None or core.lower() == asked_for.lower()
 

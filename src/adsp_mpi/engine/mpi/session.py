@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Timer
 
 import numpy as np
 from mpi4py import MPI
@@ -25,6 +26,7 @@ from adsp_mpi.store.schema import SERVER
 
 START_DEADLINE_S = 600.0  # loading data and compiling kernels on a busy machine
 _CALIBRATION_STEPS = 20
+NOTICE_AFTER_S = 3.0
 Say = Callable[[str], None]
 
 
@@ -130,19 +132,18 @@ def follow(comm: MPI.Intracomm) -> None:
         own = WorkerWindow(window)
         clock = _start(comm, testbed)
         program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker)).program()
-        spin = plan.run.polling == "spin"
-        driver = WorkerDriver(worker, own, testbed.devices[worker], clock, plan.run.seed, testbed.deadline_s, spin)
-        driver.run(program)
+        WorkerDriver(worker, testbed, own, clock).run(program)
         polite_barrier(comm, testbed.deadline_s * 2, "at the end of the run")
 
 
 def _prepare(comm: MPI.Intracomm, testbed: Testbed, say: Say = lambda text: None) -> Testbed:
     """Compile the kernels, once per machine, and measure the reference step if the devices need one."""
-    with _NodeTurn(comm) as is_first:
-        start_s = time.monotonic()
-        warm_up(testbed, on_compile=lambda: say("compiling the kernels, once per machine ..."))
-        if is_first and (took_s := time.monotonic() - start_s) > 5:
-            say(f"kernels compiled in {took_s:.0f} s")
+    with _NodeTurn(comm):
+        # machine code that is in the cache is loaded in less time than this
+        notice = Timer(NOTICE_AFTER_S, say, ["compiling the kernels, once per machine ..."])
+        notice.start()
+        warm_up(testbed)
+        notice.cancel()
     if not testbed.config.devices.relative:
         return testbed
     reference_s = _calibrate(testbed) if comm.rank == 1 else None
@@ -160,10 +161,9 @@ class _NodeTurn:
     def __init__(self, comm: MPI.Intracomm) -> None:
         self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
 
-    def __enter__(self) -> bool:
+    def __enter__(self) -> None:
         if self._node.rank > 0:
             self._pass()
-        return self._node.rank == 0
 
     def __exit__(self, *exc_info: object) -> None:
         if exc_info[0] is None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 
-from adsp_mpi.devices.device import Device
 from adsp_mpi.devices.throttle import Throttle
 from adsp_mpi.engine.messages import Control, Phase, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.waiting import Backoff
 from adsp_mpi.engine.mpi.window import WorkerWindow
+from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request
 from adsp_mpi.errors import StalledError
 
@@ -23,26 +23,16 @@ class WorkerDriver:
     Parameters
     ----------
     worker : number of the worker, its rank - 1
-    deadline_s : wall seconds without an answer after which the worker gives up
     """
 
-    def __init__(
-        self,
-        worker: int,
-        window: WorkerWindow,
-        device: Device,
-        clock: DeviceClock,
-        seed: int,
-        deadline_s: float,
-        spin: bool,
-    ) -> None:
+    def __init__(self, worker: int, testbed: Testbed, window: WorkerWindow, clock: DeviceClock) -> None:
         self._worker = worker
+        self._testbed = testbed
+        self._device = testbed.devices[worker]
         self._window = window
-        self._device = device
         self._clock = clock
-        self._seed = seed
-        self._deadline_s = deadline_s
-        self._spin = spin
+        self._deadline_s = testbed.deadline_s
+        self._spin = testbed.config.run.polling == "spin"
         self._throttle = Throttle(clock.now_s, clock.sleep)
         self._status = WorkerStatus()
         self._boundary_s = clock.now_s()
@@ -90,7 +80,7 @@ class WorkerDriver:
 
     def _compute(self, request: Compute) -> Reply:
         self._enter(Phase.COMPUTING)
-        target_s = self._device.step_duration_s(self._seed, self._worker, request.step, self._boundary_s)
+        target_s = self._testbed.step_duration_s(self._worker, request.step, request.batch_size, self._boundary_s)
         self._throttle.begin()
         request.run()
         self._throttle.pad(target_s)
