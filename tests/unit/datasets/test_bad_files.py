@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from files import RECORD, chiller_rows, hdf5_arrays, write_chiller, write_cifar10, write_hdf5, write_rail
+from data_files import RECORD, chiller_rows, hdf5_arrays, write_chiller, write_cifar10, write_hdf5, write_rail
 
 from adsp_mpi import datasets
 from adsp_mpi.datasets import DataOptions

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from files import chiller_rows, write_chiller
+from data_files import chiller_rows, write_chiller
 
 from adsp_mpi import datasets
 from adsp_mpi.datasets import DataOptions, Dataset

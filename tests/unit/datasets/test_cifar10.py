@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from files import write_cifar10
+from data_files import write_cifar10
 
 from adsp_mpi import datasets
 from adsp_mpi.datasets import DataOptions, Dataset

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from files import hdf5_arrays, write_hdf5
+from data_files import hdf5_arrays, write_hdf5
 
 from adsp_mpi import datasets
 from adsp_mpi.datasets import DataOptions

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from files import write_rail
+from data_files import write_rail
 
 from adsp_mpi import datasets
 from adsp_mpi.datasets import DataOptions, Dataset
