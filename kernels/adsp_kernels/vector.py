@@ -19,9 +19,11 @@ registers suffice for what a function holds at a time.
 from __future__ import annotations
 
 import inspect
+import platform
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
@@ -29,6 +31,11 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 LANES = 16
+
+_config: Any = numba.config  # it names its variables at run time
+
+IS_AVAILABLE = platform.machine() in {"x86_64", "AMD64"} and not _config.DISABLE_JIT
+"""Whether kernels made of vector code should be used here; without, the plain ones are."""
 
 _FLOAT, _INT32, _INT64, _BOOL = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.IntType(1)
 # Sums may be reordered, products fused, divisions and roots approximated to the last bits. Never "nnan" or "ninf".
@@ -213,10 +220,10 @@ class Machine:
         for vector in _vectors(state):
             carried.append(builder.phi(vector.value.type))
             carried[-1].add_incoming(vector.value, before)
-        last = _like(state, (Vector(builder, phi) for phi in carried))
+        last, mine = (_like(state, (Vector(builder, phi) for phi in carried)) for _ in range(2))
         builder.cbranch(builder.icmp_signed("<", k, Index(builder, _raw(count)).value), turn, after)
         builder.position_at_end(turn)
-        changed = body(Index(builder, k), last)
+        changed = body(Index(builder, k), mine)  # lists of its own, which it may change
         for phi, vector in zip(carried, _vectors(last if changed is None else changed), strict=True):
             phi.add_incoming(vector.value, builder.block)
         k.add_incoming(builder.add(k, _INT64(1)), builder.block)

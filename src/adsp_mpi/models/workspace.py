@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,34 +10,40 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 BATCH = -1
-"""In a shape: one row per sample of the batch."""
+"""In a shape: the number of samples in the batch."""
+
+BATCH_AND_ONE = -2
+"""In a shape: one more."""
 
 Array = tuple[str, tuple[int, ...], DTypeLike]
-"""Name, shape, with BATCH or without, and dtype."""
+"""Name, shape, which may follow the batch, and dtype."""
 
 
 class Workspace:
-    """Named arrays for a batch; memory is only taken when a batch is larger than all before."""
+    """Named arrays for a batch, C-contiguous; memory is only taken when a batch is larger than all before."""
 
     def __init__(self, arrays: Sequence[Array]) -> None:
         self._arrays = list(arrays)
         self._capacity = -1
-        self._full: dict[str, NDArray[Any]] = {}
+        self._memory: dict[str, NDArray[Any]] = {}
         self._batch = -1
         self._views: dict[str, NDArray[Any]] = {}
 
     def __call__(self, batch: int) -> dict[str, NDArray[Any]]:
         """Return the arrays for `batch` samples; their contents are whatever was there."""
         if batch > self._capacity:
-            self._full = {
-                name: np.empty([batch if n == BATCH else n for n in shape], dtype)
-                for name, shape, dtype in self._arrays
-            }
+            self._memory = {name: np.empty(math.prod(_for(batch, shape)), dtype) for name, shape, dtype in self._arrays}
             self._capacity = batch
+            self._batch = -1
         if batch != self._batch:
             self._views = {
-                name: self._full[name][:batch] if BATCH in shape else self._full[name]
+                name: self._memory[name][: math.prod(_for(batch, shape))].reshape(_for(batch, shape))
                 for name, shape, _ in self._arrays
             }
             self._batch = batch
         return self._views
+
+
+def _for(batch: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `shape` with numbers for BATCH and BATCH_AND_ONE."""
+    return tuple({BATCH: batch, BATCH_AND_ONE: batch + 1}.get(n, n) for n in shape)

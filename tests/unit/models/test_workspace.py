@@ -1,6 +1,6 @@
 import numpy as np
 
-from adsp_mpi.models.workspace import BATCH, Workspace
+from adsp_mpi.models.workspace import BATCH, BATCH_AND_ONE, Workspace
 
 
 def test_arrays_follow_the_batch_and_share_memory() -> None:
@@ -18,3 +18,10 @@ def test_arrays_follow_the_batch_and_share_memory() -> None:
 def test_same_batch_gives_the_same_arrays() -> None:
     work = Workspace([("z", (BATCH, 3), np.float32)])
     assert work(4)["z"] is work(4)["z"]
+
+
+def test_arrays_stay_contiguous_wherever_the_batch_is_in_their_shape() -> None:
+    work = Workspace([("state", (BATCH_AND_ONE, 2, BATCH), np.float32)])
+    for batch in (6, 4):
+        assert work(batch)["state"].shape == (batch + 1, 2, batch)
+        assert work(batch)["state"].flags.c_contiguous
