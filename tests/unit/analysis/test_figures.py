@@ -100,6 +100,7 @@ def test_staleness_is_counted():
     axes = panels(run_figure(two_workers()))["d"]
     assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in axes.patches] == [(0, 3), (1, 1), (2, 2)]
     assert legend(axes) == ["mean 0.833"]  # 5/6
+    assert axes.get_xlim() == (-0.6, 4.6)  # however few values there are
 
 
 @pytest.mark.parametrize("n_workers", [1, 36])
@@ -108,6 +109,7 @@ def test_a_run_without_anything_is_drawn_and_says_so(n_workers, tmp_path):
     axes = panels(figure)
     assert [text.get_text() for text in [*axes["c"].texts, *axes["d"].texts]] == ["no commits"] * 2
     assert len(axes["c"].lines) == n_workers
+    assert not bars(axes["b"], SHARE_COLOURS["compute"])[:, 2].any()  # nan would be true
     write_figure(figure, tmp_path / "empty.png")
 
 
