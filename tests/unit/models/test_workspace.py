@@ -25,3 +25,8 @@ def test_arrays_stay_contiguous_wherever_the_batch_is_in_their_shape() -> None:
     for batch in (6, 4):
         assert work(batch)["state"].shape == (batch + 1, 2, batch)
         assert work(batch)["state"].flags.c_contiguous
+
+
+def test_arrays_begin_with_a_cache_line() -> None:
+    work = Workspace([(str(k), (BATCH, 3), np.float32) for k in range(9)])
+    assert all(array.ctypes.data % 64 == 0 for array in work(5).values())
