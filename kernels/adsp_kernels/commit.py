@@ -47,11 +47,11 @@ def bit_sum(u_bits: Bits) -> int:
 
 
 @kernel
-def accumulate(total: Floats, u: Floats, u_bits: Bits) -> int:
-    """Add the update `u` to the sum `total` of a round; return `u`'s bit sum."""
+def accumulate(total: Floats, u: Floats, u_bits: Bits, weight: np.floating[Any]) -> int:
+    """Add weight u to the sum `total` of a round; return the bit sum of the update `u`."""
     bits = np.int64(0)
     for i in range(total.size):
-        total[i] += u[i]
+        total[i] += weight * u[i]
         bits += np.int64(u_bits[i])
     return bits  # type: ignore[return-value]
 

@@ -112,8 +112,6 @@ def simulate(
 
 
 def _whole(config: Config | Tables | None) -> Config:
-    from adsp_mpi.config.load import build_config, read_config
+    from adsp_mpi.config.load import build_config, to_tables
 
-    if config is None:
-        return read_config()
-    return config if isinstance(config, Config) else build_config(config)
+    return build_config(to_tables(config) if isinstance(config, Config) else config or {})

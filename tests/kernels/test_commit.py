@@ -30,9 +30,9 @@ def test_local_step(rng: np.random.Generator, dtype: Any) -> None:
 
 def test_accumulate(rng: np.random.Generator, dtype: Any) -> None:
     total, u = _arrays(rng, dtype, 2)
-    expected = total + u
-    assert commit.accumulate(total, u, commit.bit_view(u)) == _numpy_bit_sum(u)
-    np.testing.assert_array_equal(total, expected)
+    expected = total + dtype(0.3) * u
+    assert commit.accumulate(total, u, commit.bit_view(u), dtype(0.3)) == _numpy_bit_sum(u)
+    np.testing.assert_allclose(total, expected, rtol=0, atol=4 * np.finfo(dtype).eps)
 
 
 def test_bit_sum_sees_one_bit_and_no_order(rng: np.random.Generator, dtype: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ SUMMARY: dict[str, str] = {
     "loss": "global loss, last sample",
     "accuracy": "accuracy on the validation split, last sample",
     "target_loss": "target of the global loss",
-    "time_to_target_s": "when the 10th evaluation was below the target",
+    "time_to_target_s": "when the run had converged: at the 10th evaluation below the target, unless configured",
     "share.compute": "share of the workers' time in steps",
     "share.communication": "share of the workers' time in commits and pulls",
     "share.blocked": "share of the workers' time waiting because the scheme says so",
@@ -62,7 +63,7 @@ def summarize(trace: TraceView, target_loss: float | None = None) -> dict[str, A
         "loss": _last(loss["loss"]),
         "accuracy": _last(loss["accuracy"]),
         "target_loss": target_loss,
-        "time_to_target_s": None if target_loss is None else metrics.convergence_time_s(trace, target_loss),
+        "time_to_target_s": _time_to_target_s(trace, target_loss),
         **{f"share.{kind}": _known(share) for kind, share in metrics.shares(trace).items()},
         "fidelity": _known(metrics.fidelity(trace)),
         "worst_overrun_ratio": _known(last["worst_overrun_ratio"].max()),
@@ -100,3 +101,12 @@ def _last(values: npt.NDArray[np.float64]) -> float | None:
 
 def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _time_to_target_s(trace: TraceView, target_loss: float | None) -> float | None:
+    """Return the convergence time by the rule that the run itself stopped by."""
+    if target_loss is None:
+        return None
+    stop = tomllib.loads(str(trace.attributes["configuration"])).get("stop", {})
+    evaluations = stop.get("evaluations_below_target", metrics.CONVERGENCE_EVALUATIONS)
+    return metrics.convergence_time_s(trace, target_loss, evaluations)

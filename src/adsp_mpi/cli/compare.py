@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from adsp_mpi import api, sync
 from adsp_mpi.analysis.report import comparison_table
 from adsp_mpi.cli.figures import FigureOption, check_target, draw
-from adsp_mpi.cli.options import DEFAULTS, ConfigOption, FormatOption, ProgressOption, SetOption, as_style, read_job
+from adsp_mpi.cli.options import DEFAULTS, ConfigOption, FormatOption, ProgressOption, SetOption, as_style, build_job
 from adsp_mpi.cli.progress import progress
 from adsp_mpi.cli.simulate import WorkersOption, with_workers
 from adsp_mpi.cli.terminal import STDERR
-from adsp_mpi.config.load import Tables
+from adsp_mpi.config.load import read_tables
 from adsp_mpi.config.sections import Config
-from adsp_mpi.errors import ConfigError, must
+from adsp_mpi.errors import must
 
 SCHEMES = "adsp,bsp,asp,ssp,fixed_adacomm"
 
@@ -69,41 +68,17 @@ def jobs_of(schemes: Sequence[str], path: Path | None, settings: Sequence[str]) 
         for the first thing that is wrong, such as an option that none of the schemes knows
     """
     known = {name: _option_names(name) for name in schemes}
-    tables = _read_tables(path) if path else DEFAULTS
-    keys = {"sync": {}, **tables}["sync"].keys() | {key for key in map(_sync_key, settings) if key}
-    strangers = sorted(keys - set().union(*known.values()) - {"scheme"})
+    tables = read_tables(path, settings, None if path else DEFAULTS)
+    options = tables.get("sync", {})
+    strangers = sorted(options.keys() - set().union(*known.values()) - {"scheme"})
     if strangers:
         raise must("a key in [sync]", f"an option of one of {', '.join(known)}", strangers[0])
-    return {name: _job(name, known[name], tables, settings) for name in known}
-
-
-def _job(scheme: str, known: set[str], tables: Tables, settings: Sequence[str]) -> Config:
-    options = {key: value for key, value in tables.get("sync", {}).items() if key in known}
-    own_settings = [setting for setting in settings if (key := _sync_key(setting)) is None or key in known]
-    return read_job(None, own_settings, {**tables, "sync": {**options, "scheme": scheme}})
+    own = {name: {key: options[key] for key in options.keys() & known[name]} for name in known}
+    return {name: build_job({**tables, "sync": {**own[name], "scheme": name}}) for name in known}
 
 
 def _option_names(scheme: str) -> set[str]:
     return {field.name for field in fields(sync.scheme_class(scheme).Options)}
-
-
-def _sync_key(setting: str) -> str | None:
-    """Return the key of a setting ``sync.key=value``, None for one of another section."""
-    section, _, key = setting.partition("=")[0].strip().partition(".")
-    return key if section == "sync" else None
-
-
-def _read_tables(path: Path) -> Tables:
-    try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise must("--config", "a readable TOML file", str(path)) from exc
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"--config must be valid TOML, got {str(path)!r}: {exc}") from exc
-    for section, table in tables.items():
-        if not isinstance(table, dict):
-            raise must(section, f"a table [{section}]", table)
-    return tables
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from adsp_mpi.analysis.tables import Style
-from adsp_mpi.config.load import Tables, read_config
+from adsp_mpi.config.load import Tables, build_config, read_tables
 from adsp_mpi.config.sections import Config, StopOptions
 from adsp_mpi.errors import must
 
@@ -34,23 +34,20 @@ FormatOption = Annotated[str, typer.Option("--format", metavar="plain|markdown|c
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
 
 
-def read_job(path: Path | None, settings: Sequence[str] | None, defaults: Tables | None = None) -> Config:
-    """Return the configuration of a run that ends.
+def read_job(path: Path | None, settings: Sequence[str] | None) -> Config:
+    """Return the configuration of ``--config`` and ``--set``; without a file the defaults hold: see `build_job`."""
+    return build_job(read_tables(path, settings or (), None if path else DEFAULTS))
 
-    Parameters
-    ----------
-    path : of ``--config``; without it the defaults hold
-    settings : of ``--set``
-    defaults : what holds where nothing else is said; none: `DEFAULTS`, unless there is a file
+
+def build_job(tables: Tables) -> Config:
+    """Return the configuration of a run that ends.
 
     Raises
     ------
     ConfigError
         for the first thing that is wrong
     """
-    if defaults is None:
-        defaults = {} if path else DEFAULTS
-    config = read_config(path, settings or (), defaults)
+    config = build_config(tables)
     if config.stop == StopOptions(evaluations_below_target=config.stop.evaluations_below_target):
         raise must("stop", "a table with target_loss, max_time_s, max_steps or max_versions", {})
     return config

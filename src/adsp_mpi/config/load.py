@@ -26,7 +26,12 @@ SECTIONS = tuple(field.name for field in fields(Config) if field.name != "scheme
 
 
 def read_config(path: Path | None = None, settings: Sequence[str] = (), defaults: Tables | None = None) -> Config:
-    """Return the configuration of a file and of ``section.key=value`` settings, which win.
+    """Return the configuration of a file and of ``section.key=value`` settings, which win: see `read_tables`."""
+    return build_config(read_tables(path, settings, defaults))
+
+
+def read_tables(path: Path | None = None, settings: Sequence[str] = (), defaults: Tables | None = None) -> Tables:
+    """Return what a file and settings say, as one table per section, not yet checked beyond that.
 
     Parameters
     ----------
@@ -44,7 +49,7 @@ def read_config(path: Path | None = None, settings: Sequence[str] = (), defaults
         for section, table in source.items():
             _check_section(section, table)
             tables.setdefault(section, {}).update(table)
-    return build_config(tables)
+    return tables
 
 
 def build_config(tables: Mapping[str, Mapping[str, Any]]) -> Config:

@@ -29,8 +29,8 @@ class PublishedParameters:
     ----------
     buffers : shape (K, n_params), K >= 2, float32 or float64; the memory readers copy from
     initial : shape (n_params,), becomes version 0
-    global_learning_rate : η
-    momentum : μ, acts once per version
+    global_learning_rate : η, may be changed between merges
+    momentum : μ, acts once per version, may be changed between merges
 
     Notes
     -----
@@ -41,7 +41,8 @@ class PublishedParameters:
         self._buffers = buffers
         self._total = np.empty_like(initial)
         self._velocity: list[Array] = []  # V and where the next V goes; none as long as μ has been 0
-        self.set_rates(global_learning_rate, momentum)
+        self.global_learning_rate = global_learning_rate
+        self.momentum = momentum
         self.version = 0
         self._begin(0)
         buffers[0][:] = initial
@@ -52,24 +53,22 @@ class PublishedParameters:
         """The latest version; not to be written, and overwritten K versions later."""
         return self._buffers[self.version % len(self._buffers)]
 
-    def set_rates(self, global_learning_rate: float, momentum: float) -> None:
-        """Merge with this η and this μ from now on."""
-        self.global_learning_rate = global_learning_rate
-        self.momentum = momentum
-        self._eta, self._mu = self._total.dtype.type(global_learning_rate), self._total.dtype.type(momentum)
-        if momentum and not self._velocity:
-            self._velocity = [np.zeros_like(self._total), np.zeros_like(self._total)]
-
-    def merge(self, updates: Sequence[Array]) -> Merged:
+    def merge(self, updates: Sequence[Array], weights: Sequence[float] | None = None) -> Merged:
         """Publish W + ηΣU as the next version, unless it would not be finite: then nothing changes.
 
-        Updates are summed in the order given.
+        Parameters
+        ----------
+        updates : shape (n_params,) each, summed in this order
+        weights : a factor on each update; by default 1
         """
-        total, bits = (updates[0], []) if len(updates) == 1 else self._sum(updates)
+        weights = weights or [1.0] * len(updates)
+        is_sum = len(updates) > 1
+        total, bits = self._sum(updates, weights) if is_sum else (updates[0], [])
+        eta = self.global_learning_rate if is_sum else self.global_learning_rate * weights[0]
         version = self.version + 1
         self._begin(version)
         target = self._buffers[version % len(self._buffers)]
-        is_finite, total_bits = self._step(total, target)
+        is_finite, total_bits = self._step(total, eta, target)
         if is_finite:
             self.version = version
             self._finish(version)
@@ -80,16 +79,24 @@ class PublishedParameters:
         """Whether an update holds finite values only."""
         return bool(np.isfinite(update).all())
 
-    def _sum(self, updates: Sequence[Array]) -> tuple[Array, list[int]]:
+    def _sum(self, updates: Sequence[Array], weights: Sequence[float]) -> tuple[Array, list[int]]:
         self._total[:] = 0
-        return self._total, [int(kernels.accumulate(self._total, u, kernels.bit_view(u))) for u in updates]
+        scalar = self._total.dtype.type
+        return self._total, [
+            int(kernels.accumulate(self._total, u, kernels.bit_view(u), scalar(weight)))
+            for u, weight in zip(updates, weights, strict=True)
+        ]
 
-    def _step(self, update: Array, target: Array) -> tuple[bool, int]:
+    def _step(self, update: Array, eta: float, target: Array) -> tuple[bool, int]:
+        scalar = self._total.dtype.type
+        if self.momentum and not self._velocity:
+            self._velocity = [np.zeros_like(self._total), np.zeros_like(self._total)]
         if not self._velocity:
-            return kernels.publish(self.current, update, kernels.bit_view(update), self._eta, target)
+            return kernels.publish(self.current, update, kernels.bit_view(update), scalar(eta), target)
         velocity, next_velocity = self._velocity
+        rates = scalar(eta), scalar(self.momentum)
         outcome = kernels.publish_momentum(
-            self.current, velocity, update, kernels.bit_view(update), self._eta, self._mu, next_velocity, target
+            self.current, velocity, update, kernels.bit_view(update), *rates, next_velocity, target
         )
         if outcome[0]:
             self._velocity.reverse()

@@ -31,6 +31,7 @@ class Row:
     batch_size: int
     global_learning_rate: float
     momentum: float
+    weight: float
     base_version: int
     is_pulled: bool
     version: int
@@ -78,8 +79,9 @@ def replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
             if first_difference is None:
                 differing = (row for row, u in zip(members, updates, strict=True) if _bits_of(u) != row.update_bits)
                 first_difference = next(differing, None)
-            published.set_rates(members[0].global_learning_rate, members[0].momentum)
-            published.merge(updates)
+            published.global_learning_rate = members[0].global_learning_rate
+            published.momentum = members[0].momentum
+            published.merge(updates, [row.weight for row in members])
             bases.keep(published.version, published.current)
         for row in members:
             local[row.worker].clear()

@@ -194,10 +194,11 @@ class Server:
     def _publish_ready(self, now_s: float) -> None:
         while self.stop_reason is None and (members := self._scheme.ready(self.cluster)):
             held = [self._held[worker] for worker in sorted(members)]
-            merged = self._published.merge([each.update for each in held])
+            weights = [self._scheme.weight(each.commit.worker, self.cluster) for each in held]
+            merged = self._published.merge([each.update for each in held], weights)
             if merged.is_finite:
-                for each, bits in zip(held, merged.update_bits, strict=True):
-                    self._settle(each, CommitStatus.APPLIED, now_s, bits)
+                for each, weight, bits in zip(held, weights, merged.update_bits, strict=True):
+                    self._settle(each, CommitStatus.APPLIED, now_s, weight, bits)
                 self._n_rounds += 1
                 self._check_counts(now_s)
                 return
@@ -207,7 +208,7 @@ class Server:
                 text = f"commit {each.commit.number} refused: its update is not finite"
                 self._trace.add("events", time_s=now_s, worker=each.commit.worker, kind="refused", text=text)
 
-    def _settle(self, held: _Held, status: CommitStatus, now_s: float, bits: int = 0) -> None:
+    def _settle(self, held: _Held, status: CommitStatus, now_s: float, weight: float = 1.0, bits: int = 0) -> None:
         commit, worker = held.commit, held.commit.worker
         is_applied = status is CommitStatus.APPLIED
         self._held.pop(worker, None)
@@ -229,6 +230,7 @@ class Server:
             learning_rate=commit.learning_rate,
             global_learning_rate=self._published.global_learning_rate,
             momentum=self._published.momentum,
+            weight=weight,
             base_version=commit.base_version,
             is_pulled=commit.is_pulled,
             version=self._published.version if is_applied else -1,
@@ -261,6 +263,7 @@ class Server:
             self.stop(now_s, f"version {self._published.version} is reached")
 
     def _retarget(self) -> None:
+        self._published.momentum = self._scheme.momentum(self.cluster)
         for worker, control in enumerate(self.controls):
             target = self._scheme.target(worker)
             if target != control.target and not (math.isnan(target) and math.isnan(control.target)):

@@ -66,6 +66,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("learning_rate", "float64", "", "local learning rate η′ at the first step"),
         Column("global_learning_rate", "float64", "", "global learning rate η"),
         Column("momentum", "float64", "", "server momentum μ"),
+        Column("weight", "float64", "", "factor on the update in its version, beside η"),
         Column("base_version", "int64", "", "version that the worker pulled last"),
         Column("is_pulled", "bool", "", "pulled just before the first step; else it went on with its local parameters"),
         Column("version", "int64", "", "version made, -1 if none"),

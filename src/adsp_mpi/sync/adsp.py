@@ -79,7 +79,7 @@ class Adsp(Scheme):
 
     def on_tick(self, time_s: float, cluster: Cluster) -> None:
         """At a checkpoint, raise the target and spread what is left of it."""
-        if time_s >= self._next_checkpoint_s * (1 - 1e-12):
+        while time_s >= self._next_checkpoint_s * (1 - 1e-12):
             self._next_checkpoint_s += self._period_s
             self._set_target(self._commit_target + self._rate, cluster)
 

@@ -113,6 +113,7 @@ class Scheme:
 
     def __init__(self, options: SyncOptions, setting: Setting) -> None:
         self.setting = setting
+        self._momentum = options.momentum
 
     # ---- the worker's side: a pure function of what the worker knows -------------------------------------------
 
@@ -133,6 +134,14 @@ class Scheme:
     def ready(self, cluster: Cluster) -> Set[int]:
         """Return the workers whose held commits make the next version now; empty while the round is not complete."""
         return cluster.held
+
+    def weight(self, worker: int, cluster: Cluster) -> float:
+        """Return the factor on the worker's update in the version that is being made, beside η."""
+        return 1.0
+
+    def momentum(self, cluster: Cluster) -> float:
+        """Return μ, the server's momentum from now on; asked at every tick."""
+        return self._momentum
 
     def may_continue(self, worker: int, cluster: Cluster) -> bool:
         """Whether a worker whose commit has been applied may start its next step."""
