@@ -143,3 +143,44 @@ def test_integers_address(rng: np.random.Generator) -> None:
 def test_wrong_types_are_refused() -> None:
     with pytest.raises(TypingError, match="_axpy takes integers, float32 and C-contiguous arrays"):
         axpy(np.float32(1), np.zeros(16), np.zeros(16, np.float32))
+
+
+@vector_code
+def _exponentials(v: Any, n: Any, x: Any, y: Any) -> None:
+    def block(k: Any, _: Any) -> None:
+        y[16 * k] = v.exp(x[16 * k])
+
+    v.loop(n // 16, [], block)
+
+
+@kernel
+def exponentials(x: Any, y: Any) -> None:
+    _exponentials(x.size, x, y)
+
+
+def test_exp() -> None:
+    x = np.linspace(-87, 88, 16 * 5000).astype(np.float32)
+    y = np.empty_like(x)
+    exponentials(x, y)
+    error = y / np.exp(x.astype(float)) - 1
+    assert np.abs(error).max() < 1e-5
+    assert np.abs(error[np.abs(x) < 10]).max() < 1e-6
+    beyond = np.array([-1e30, -np.inf, 1e30, np.nan] * 4, np.float32)
+    exponentials(beyond, beyond)
+    np.testing.assert_array_equal(beyond[:4], [2.0**-126, 2.0**-126, 2.0**127, np.nan])
+
+
+@vector_code
+def _numbers(v: Any, y: Any) -> None:
+    y[0] = v.lanes()
+
+
+@kernel
+def numbers(y: Any) -> None:
+    _numbers(y)
+
+
+def test_lanes() -> None:
+    y = np.empty(16, np.float32)
+    numbers(y)
+    np.testing.assert_array_equal(y, range(16))
