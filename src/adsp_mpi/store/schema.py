@@ -83,7 +83,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("time_s", "float64", "s", "end of the check period"),
         Column("worker", "int64", "", "worker, from 0"),
         Column("steps", "int64", "", "steps since the start"),
-        Column("commits", "int64", "", "commits made since the start, applied or not"),
+        Column("commits", "int64", "", "commits applied since the start"),
         Column("compute_s", "float64", "s", "time in steps since the start, padding included"),
         Column("communication_s", "float64", "s", "time in commits, until acknowledged, and pulls since the start"),
         Column("blocked_s", "float64", "s", "time acknowledged but not released since the start"),
