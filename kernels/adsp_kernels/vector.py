@@ -170,6 +170,10 @@ class Machine:
         """Return `at`, below 2^31, in all lanes, as int32."""
         return _spread(self._builder, self._builder.trunc(at.value, _INT32))
 
+    def number(self, at: Index) -> Vector:
+        """Return `at`, below 2^24, in all lanes, as float32."""
+        return _spread(self._builder, self._builder.sitofp(at.value, _FLOAT))
+
     def select(self, mask: Any, a: Vector, b: Vector) -> Vector:
         """Return the lanes of `a` where `mask` holds, of `b` elsewhere."""
         return Vector(self._builder, self._builder.select(mask, a.value, b.value))

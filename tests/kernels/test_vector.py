@@ -171,16 +171,18 @@ def test_exp() -> None:
 
 
 @vector_code
-def _numbers(v: Any, y: Any) -> None:
+def _numbers(v: Any, k: Any, y: Any) -> None:
     y[0] = v.lanes()
+    y[16] = v.number(k)
 
 
 @kernel
-def numbers(y: Any) -> None:
-    _numbers(y)
+def numbers(k: Any, y: Any) -> None:
+    _numbers(k, y)
 
 
-def test_lanes() -> None:
-    y = np.empty(16, np.float32)
-    numbers(y)
-    np.testing.assert_array_equal(y, range(16))
+def test_numbers() -> None:
+    y = np.empty((2, 16), np.float32)
+    numbers(7, y)
+    np.testing.assert_array_equal(y[0], range(16))
+    assert (y[1] == 7).all()

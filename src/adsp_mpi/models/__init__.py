@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from adsp_mpi.errors import must
 from adsp_mpi.models.base import Model
-from adsp_mpi.models.cnn_cifar import CnnCifar
+from adsp_mpi.models.cnn_cifar_fast import cnn_cifar
 from adsp_mpi.models.cnn_digits import CnnDigits
 from adsp_mpi.models.layout import Layout
-from adsp_mpi.models.linear import Softmax, Svm
+from adsp_mpi.models.linear import Softmax, Svm, SvmChiller
 from adsp_mpi.models.lstm_rail import LstmRail
 from adsp_mpi.models.mlp import Mlp
 from adsp_mpi.models.null import Null
@@ -20,7 +20,10 @@ __all__ = ["Layout", "Model", "ModelOptions", "create", "names"]
 
 Factory = Callable[[ModelOptions, tuple[int, ...], int], Model]
 
-_FACTORIES: dict[str, Factory] = {kind.name: kind for kind in (CnnCifar, CnnDigits, LstmRail, Mlp, Null, Softmax, Svm)}
+_FACTORIES: dict[str, Factory] = {
+    kind.name: kind for kind in (CnnDigits, LstmRail, Mlp, Null, Softmax, Svm, SvmChiller)
+}
+_FACTORIES["cnn-cifar"] = cnn_cifar
 
 
 def names() -> list[str]:

@@ -1,0 +1,1 @@
+"""The rows of benchmarks/kernels.py: each module, row and peak apart, has a function rows()."""

@@ -1,0 +1,194 @@
+"""Convolution 5x5 of 64 channels to 64 in the frequency domain: one complex matrix product per frequency.
+
+Maps of 12x12 or 16x16 pixels, with the two zeros of padding that opposite sides share, fill a period of 14 or 18.
+With the spectra X of the input, W of the weights and Y of the output, and * for the conjugate, in each frequency:
+
+    Y = X W*        dX = dY W^T        dW = X^T dY*
+
+A spectrum is a flat array: frequency after frequency, `plane_size(rows)` elements each, of which the rows' (images' or,
+of weights, input channels') 64 real and 64 imaginary parts are used. Source: Mathieu, Henaff, LeCun: Fast training of
+convolutional networks through FFTs, ICLR 2014.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adsp_kernels._jit import kernel
+from adsp_kernels.fourier import IMAGINARY, frequencies, scratch_size, transform
+from adsp_kernels.vector import LANES, Index, Machine, Memory, Vector, vector_code
+
+Floats = NDArray[np.floating[Any]]
+
+SIZE, CHANNELS = 5, 64
+ROW = 2 * CHANNELS  # of a spectrum
+IMAGE = ROW + LANES
+"""Elements that suffice for an image in one frequency of a spectrum, however many there are."""
+WEIGHTS = CHANNELS * ROW + LANES
+"""Elements of one frequency of the weights' spectrum."""
+TILE = 4  # rows of a matrix product that share what is loaded of the other matrix
+
+_maps_14, _maps_18 = transform(14, range(12)), transform(18, range(16))
+# tap k of the weights meets the pixel k - 2 further on
+_taps_14, _taps_18 = (transform(n, [(k - SIZE // 2) % n for k in range(SIZE)]) for n in (14, 18))
+# numba takes functions, not named tuples of them
+_maps_14_forward, _maps_14_inverse = _maps_14
+_maps_18_forward, _maps_18_inverse = _maps_18
+_taps_14_forward, _taps_14_inverse = _taps_14
+_taps_18_forward, _taps_18_inverse = _taps_18
+
+SIDES = (12, 16)
+"""The sides of the maps that can be transformed; the period is larger by 2."""
+FREQUENCIES = {side: frequencies(side + 2) for side in SIDES}
+SCRATCH = scratch_size(SIDES[-1] + 2)
+"""Elements of the work space of each transform."""
+
+
+@kernel
+def plane_size(rows: int) -> int:
+    """Return the distance of frequencies in a spectrum: a power of two would crowd a few sets of the cache."""
+    return rows * ROW + LANES
+
+
+@kernel
+def map_to_spectrum(side: int, maps: Floats, spectrum: Floats, image: int, images: int, scratch: Floats) -> None:
+    """Store the transform of `maps`, side * side * 64 elements, as row `image` of a spectrum of `images` rows."""
+    plane = plane_size(images)
+    for c in range(0, CHANNELS, LANES):
+        into = image * ROW + c
+        if side == 12:
+            _maps_14_forward(maps, c, side * CHANNELS, CHANNELS, spectrum, into, plane, scratch)
+        else:
+            _maps_18_forward(maps, c, side * CHANNELS, CHANNELS, spectrum, into, plane, scratch)
+
+
+@kernel
+def spectrum_to_map(side: int, spectrum: Floats, image: int, images: int, maps: Floats, scratch: Floats) -> None:
+    """Store the inverse transform of row `image` of a spectrum in `maps`, side * side * 64 elements."""
+    plane = plane_size(images)
+    for c in range(0, CHANNELS, LANES):
+        at = image * ROW + c
+        if side == 12:
+            _maps_14_inverse(spectrum, at, plane, maps, c, side * CHANNELS, CHANNELS, scratch)
+        else:
+            _maps_18_inverse(spectrum, at, plane, maps, c, side * CHANNELS, CHANNELS, scratch)
+
+
+@kernel
+def weights_to_spectrum(side: int, w: Floats, spectrum: Floats, scratch: Floats) -> None:
+    """Store the transform of the weights `w`, shape (5, 5, 64, 64), for maps of `side` pixels a side."""
+    plane = plane_size(CHANNELS)
+    tap = CHANNELS * CHANNELS
+    for i in range(CHANNELS):
+        for c in range(0, CHANNELS, LANES):
+            at, into = i * CHANNELS + c, i * ROW + c
+            if side == 12:
+                _taps_14_forward(w, at, SIZE * tap, tap, spectrum, into, plane, scratch)
+            else:
+                _taps_18_forward(w, at, SIZE * tap, tap, spectrum, into, plane, scratch)
+
+
+@kernel
+def spectrum_to_weights(side: int, spectrum: Floats, w: Floats, scratch: Floats) -> None:
+    """Store the weights, shape (5, 5, 64, 64), of a spectrum for maps of `side` pixels a side in `w`."""
+    plane = plane_size(CHANNELS)
+    tap = CHANNELS * CHANNELS
+    for i in range(CHANNELS):
+        for c in range(0, CHANNELS, LANES):
+            at, into = i * ROW + c, i * CHANNELS + c
+            if side == 12:
+                _taps_14_inverse(spectrum, at, plane, w, into, SIZE * tap, tap, scratch)
+            else:
+                _taps_18_inverse(spectrum, at, plane, w, into, SIZE * tap, tap, scratch)
+
+
+def _product(rows: int, is_conjugate: bool) -> Callable[..., None]:
+    """Return vector code for `rows` rows and 32 columns of c = a b, or of a b*, of complex matrices.
+
+    `a_row` elements lie between the rows of `a`, `a_step` between the numbers that are summed over. The rows of `b` and
+    `c` are those of a spectrum.
+    """
+
+    @vector_code
+    def product(
+        v: Machine,
+        steps: Index,
+        a: Memory,
+        a_at: Index,
+        a_row: Index,
+        a_step: Index,
+        b: Memory,
+        b_at: Index,
+        c: Memory,
+        c_at: Index,
+    ) -> None:
+        def step(k: Index, total: list[list[list[Vector]]]) -> list[list[list[Vector]]]:
+            real = [b[b_at + k * ROW + j] for j in (0, LANES)]
+            imaginary = [b[b_at + k * ROW + (j + IMAGINARY)] for j in (0, LANES)]
+            if not is_conjugate:
+                imaginary = [-part for part in imaginary]
+            here = a_at + k * a_step
+            factors = [(a.spread(here + a_row * r), a.spread(here + a_row * r + IMAGINARY)) for r in range(rows)]
+            return [
+                [
+                    [total[r][j][0] + x * real[j] + y * imaginary[j], total[r][j][1] + y * real[j] - x * imaginary[j]]
+                    for j in range(2)
+                ]
+                for r, (x, y) in enumerate(factors)
+            ]
+
+        for r, row in enumerate(v.loop(steps, v.zeros(rows, 2, 2), step)):
+            for j, parts in enumerate(row):
+                for part, offset in zip(parts, (0, IMAGINARY), strict=True):
+                    c[c_at + (r * ROW + LANES * j + offset)] = part
+
+    return product
+
+
+_product_tile, _product_row = _product(TILE, is_conjugate=False), _product(1, is_conjugate=False)
+_conjugate_tile, _conjugate_row = _product(TILE, is_conjugate=True), _product(1, is_conjugate=True)
+
+
+@kernel
+def outputs(x: Floats, w: Floats, y: Floats, images: int, n: int) -> None:
+    """Store Y = X W* in all `n` frequencies."""
+    plane, w_plane = plane_size(images), plane_size(CHANNELS)
+    whole = images - images % TILE
+    for f in range(n):
+        for j in (0, 2 * LANES):
+            for r in range(0, whole, TILE):
+                at = f * plane + r * ROW
+                _conjugate_tile(CHANNELS, x, at, ROW, 1, w, f * w_plane + j, y, at + j)
+            for r in range(whole, images):
+                at = f * plane + r * ROW
+                _conjugate_row(CHANNELS, x, at, ROW, 1, w, f * w_plane + j, y, at + j)
+
+
+@kernel
+def input_gradients(dy: Floats, w_transposed: Floats, dx: Floats, images: int, n: int) -> None:
+    """Store dX = dY W^T in all `n` frequencies; `w_transposed` is that of the weights with their channels exchanged."""
+    plane, w_plane = plane_size(images), plane_size(CHANNELS)
+    whole = images - images % TILE
+    for f in range(n):
+        for j in (0, 2 * LANES):
+            for r in range(0, whole, TILE):
+                at = f * plane + r * ROW
+                _product_tile(CHANNELS, dy, at, ROW, 1, w_transposed, f * w_plane + j, dx, at + j)
+            for r in range(whole, images):
+                at = f * plane + r * ROW
+                _product_row(CHANNELS, dy, at, ROW, 1, w_transposed, f * w_plane + j, dx, at + j)
+
+
+@kernel
+def weight_gradients(x: Floats, dy: Floats, dw: Floats, images: int, n: int) -> None:
+    """Store dW = X^T dY* in all `n` frequencies."""
+    plane, w_plane = plane_size(images), plane_size(CHANNELS)
+    for f in range(n):
+        for j in (0, 2 * LANES):
+            for r in range(0, CHANNELS, TILE):
+                into = f * w_plane + r * ROW + j
+                _conjugate_tile(images, x, f * plane + r, 1, ROW, dy, f * plane + j, dw, into)
