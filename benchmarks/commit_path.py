@@ -5,7 +5,8 @@
 The real window, server and both drivers run, with workers that do nothing but commit and pull. Times are medians,
 given as multiples of copying the parameters once (np.copyto, hot) in the same process a moment before. The
 sustained rate is compared with what limits it: applying commits in a bare loop on rank 0, and all workers putting and
-getting at once with nobody serving.
+getting at once with nobody serving. As both need the same cores and the same memory, both loops are also run at the
+same time: no protocol can be faster than the slower of the two then.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import math
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mpi4py import MPI
@@ -45,29 +46,57 @@ def median_s(action: Any, repeats: int = 50) -> float:
     return float(np.median(times))
 
 
-def bare_limits(comm: MPI.Intracomm, n_parameters: int) -> tuple[float, float, float] | None:
-    """Return seconds of one memcpy, one bare apply, and one put + get per worker of all workers at once."""
+class Limits(NamedTuple):
+    """Seconds of one memcpy; per second: applies alone, put + get of all workers alone, the slower of both at once."""
+
+    memcpy_s: float
+    apply_hz: float
+    put_get_hz: float
+    together_hz: float
+
+
+def bare_limits(comm: MPI.Intracomm, n_parameters: int, repeats: int = 40) -> Limits | None:
+    """Measure what the protocol could reach if it cost nothing; the result on rank 0."""
+    n_workers = comm.size - 1
+    source, target = np.zeros(n_parameters, np.float32), np.ones(n_parameters, np.float32)
     with Window(comm, n_parameters, np.dtype(np.float32)) as window:
-        copies = np.zeros(n_parameters, np.float32), np.ones(n_parameters, np.float32)
-        memcpy_s = median_s(lambda: np.copyto(*copies)) if comm.rank == 0 else 0.0
-        apply_s = 0.0
-        if comm.rank == 0:
-            published = WindowParameters(ServerWindow(window), copies[0], 0.1, 0.0)
-            apply_s = median_s(lambda: published.merge([copies[1]]))
-        polite_barrier(comm, DEADLINE_S, "to put and get")
-        put_get_s = 0.0
-        if comm.rank > 0:
-            own = WorkerWindow(window)
-            offsets = window.offsets
+        own = ServerWindow(window) if comm.rank == 0 else WorkerWindow(window)
+        published = WindowParameters(own, source, 0.1, 0.0) if isinstance(own, ServerWindow) else None
 
-            def put_and_get() -> None:
-                own._put(copies[0], offsets.update(comm.rank - 1))
-                own._get(copies[1], offsets.buffer(0))
+        def put_and_get() -> None:
+            assert isinstance(own, WorkerWindow)
+            own._put(source, window.offsets.update(comm.rank - 1))
+            own._get(target, window.offsets.buffer(0))
 
-            put_get_s = median_s(put_and_get, 30)
+        def all_workers_hz() -> float:
+            seconds = median_s(put_and_get, repeats) if published is None else 0.0
+            slowest_s = comm.allreduce(seconds, MPI.MAX)
+            return n_workers / slowest_s
+
+        memcpy_s = apply_hz = 0.0
+        if published is not None:
+            memcpy_s = median_s(lambda: np.copyto(source, target))
+            apply_hz = 1 / median_s(lambda: published.merge([target]))
         polite_barrier(comm, DEADLINE_S, "to put and get")
-        slowest_s = comm.reduce(put_get_s, MPI.MAX)
-    return (memcpy_s, apply_s, slowest_s) if comm.rank == 0 and slowest_s is not None else None
+        put_get_hz = all_workers_hz()
+
+        polite_barrier(comm, DEADLINE_S, "to do both at once")
+        together_hz = 0.0
+        if published is None:
+            seconds = median_s(put_and_get, 3 * repeats)
+            done = comm.Ibarrier()
+        else:
+            seconds, done, times = 0.0, comm.Ibarrier(), []
+            while not done.Test():
+                start = time.perf_counter()
+                published.merge([target])
+                times.append(time.perf_counter() - start)
+            together_hz = 1 / float(np.median(times))
+        done.Wait()
+        slowest_s = comm.allreduce(seconds, MPI.MAX)
+    if published is None:
+        return None
+    return Limits(memcpy_s, apply_hz, put_get_hz, min(together_hz, n_workers / slowest_s))
 
 
 def commits_only(worker: int, local: LocalModel, think_s: float) -> Generator[Request, Reply, None]:
@@ -127,15 +156,15 @@ def main() -> None:
         commits = protocol_run(comm, options.parameters, spin, think_s, options.time)
         if commits is None or limits is None:
             continue
-        memcpy_s, apply_s, put_get_s = limits
-        p50, p90 = np.nanpercentile(commits["overhead_s"], [50, 90])
+        p50, p90 = np.nanpercentile(commits["overhead_s"], [50, 90]) / limits.memcpy_s
         rate_hz = int((commits["status"] == 0).sum()) / options.time
-        limit_hz = min(1 / apply_s, n_workers / put_get_s)
+        alone_hz = min(limits.apply_hz, limits.put_get_hz)
+        how = f"{'spin  ' if spin else 'polite'}, {'pause 20 ms' if think_s else 'no pause   '}"
         print(
-            f"{n_workers:2d} workers, {'spin  ' if spin else 'polite'}, {'pause 20 ms' if think_s else 'no pause   '}: "
-            f"memcpy {memcpy_s * 1e6:.0f} us; commit to pulled p50 {p50 * 1e6:.0f} us = {p50 / memcpy_s:.1f} memcpy, "
-            f"p90 {p90 / memcpy_s:.1f}; {rate_hz:.0f} commits/s = {rate_hz / limit_hz:.0%} of "
-            f"min(apply {1 / apply_s:.0f}/s, put+get {n_workers / put_get_s:.0f}/s); "
+            f"{n_workers:2d} workers, {how}: commit to pulled p50 {p50 * limits.memcpy_s * 1e6:.0f} us = {p50:.1f} memcpy, "
+            f"p90 {p90:.1f} (memcpy {limits.memcpy_s * 1e6:.0f} us); {rate_hz:.0f} commits/s = "
+            f"{rate_hz / alone_hz:.0%} of the slower of apply {limits.apply_hz:.0f}/s and put+get "
+            f"{limits.put_get_hz:.0f}/s, {rate_hz / limits.together_hz:.0%} of both at once {limits.together_hz:.0f}/s; "
             f"{int(commits['retries'].sum())} pull retries",
             flush=True,
         )
