@@ -70,6 +70,9 @@ def train(
         whole = _whole(config)
         if whole.run.workers not in ("auto", own.size - 1) and own.size > 1:
             raise must("run.workers", f"{own.size - 1} with {own.size} ranks, or auto", whole.run.workers)
+        if whole.devices.server_bytes_per_s is not None:
+            rule = "left out in real time, where the server's link is a real one"
+            raise must("devices.server_bytes_per_s", rule, whole.devices.server_bytes_per_s)
     except AdspError as exc:
         session.refuse(own, exc)
         raise

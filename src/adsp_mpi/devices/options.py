@@ -81,6 +81,9 @@ class DeviceOptions:
     # by default without limit
     uplink_bytes_per_s: Annotated[float, Gt(0)] | None = None
     downlink_bytes_per_s: Annotated[float, Gt(0)] | None = None
+    # of the server's own link, which commits and pulls pass one after another; by default without limit. Only in
+    # virtual time: a real server has a link of its own
+    server_bytes_per_s: Annotated[float, Gt(0)] | None = None
     # by default none
     slow_spells: SlowSpells | None = None
     # single workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from itertools import count
 
 import numpy as np
 
-from adsp_mpi.devices.device import Device
+from adsp_mpi.devices import Device, SharedLink
 from adsp_mpi.engine.messages import Phase, WorkerStatus
 from adsp_mpi.engine.outcome import Outcome, Recorder, final_outcome, sample_loss
 from adsp_mpi.engine.testbed import Testbed
@@ -45,6 +46,7 @@ class VirtualDriver:
         self._now_s = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
+        self._link = SharedLink(testbed.config.devices.server_bytes_per_s or math.inf)
         scheme = testbed.scheme()
         self._workers = [
             _VirtualWorker(
@@ -75,7 +77,7 @@ class VirtualDriver:
         match request:
             case Pull():
                 worker.status.phase = Phase.PULLING
-                self._after(device.latency_s / 2, partial(self._read, worker, request))
+                self._after(device.latency_s / 2, partial(self._ask, worker, request))
             case Compute() if self._now_s >= device.stop_s:
                 self._finish(worker, "its device stopped")
             case Compute():
@@ -85,15 +87,19 @@ class VirtualDriver:
                 self._after(duration_s, partial(self._computed, worker))
             case HandIn():
                 worker.status.phase = Phase.COMMITTING
-                self._after(device.uplink_s(request.update.nbytes), partial(self._arrive, worker, request))
+                self._after(device.uplink_s(request.update.nbytes), partial(self._send, worker, request))
             case Release():
                 worker.status.phase = Phase.BLOCKED
                 worker.awaited = request.number
                 self._wake(worker)
 
-    def _read(self, worker: _VirtualWorker, request: Pull) -> None:
+    def _ask(self, worker: _VirtualWorker, request: Pull) -> None:
+        begin_s, end_s = self._link.reserve(self._now_s, request.into.nbytes)
+        self._from(begin_s, partial(self._read, worker, request, end_s - begin_s))
+
+    def _read(self, worker: _VirtualWorker, request: Pull, transfer_s: float) -> None:
         request.into[:] = self._published.current
-        delay_s = worker.device.latency_s / 2 + worker.device.downlink_s(request.into.nbytes)
+        delay_s = transfer_s + worker.device.latency_s / 2 + worker.device.downlink_s(request.into.nbytes)
         self._after(delay_s, partial(self._pulled, worker, self._published.version))
 
     def _pulled(self, worker: _VirtualWorker, version: int) -> None:
@@ -104,6 +110,10 @@ class VirtualDriver:
         worker.status.compute_s += self._now_s - worker.since_s
         worker.status.steps += 1
         self._reply(worker)
+
+    def _send(self, worker: _VirtualWorker, request: HandIn) -> None:
+        _, end_s = self._link.reserve(self._now_s, request.update.nbytes)
+        self._from(end_s, partial(self._arrive, worker, request))
 
     def _arrive(self, worker: _VirtualWorker, request: HandIn) -> None:
         worker.status.communication_s += self._now_s - worker.since_s
@@ -159,3 +169,10 @@ class VirtualDriver:
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
         self._at(self._now_s + delay_s, action)
+
+    def _from(self, time_s: float, action: Callable[[], None]) -> None:
+        """Carry out an action at `time_s`; now, if that is now."""
+        if time_s > self._now_s:
+            self._at(time_s, action)
+        else:
+            action()
