@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from adsp_kernels._jit import kernel
 from adsp_kernels.hyperbolic import tanh_lanes
-from adsp_kernels.tiles import ROWS, add_product, add_terms, cover
+from adsp_kernels.tiles import HEIGHTS, add_product, add_terms, cover
 from adsp_kernels.vector import LANES, vector_code
 
 Floats = NDArray[np.float32]
@@ -153,7 +153,7 @@ def _open_gates(
             c_next[at] = c_after
             state_next[(n + r) * width + unit] = o * tanh_lanes(v, c_after)
 
-    cover(v, batch, ROWS, rows)
+    cover(v, batch, HEIGHTS[4], rows)
 
 
 @vector_code

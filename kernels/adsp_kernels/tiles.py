@@ -12,15 +12,18 @@ from typing import Any
 
 from adsp_kernels.vector import LANES, vector_code
 
-ROWS, VECTORS = 6, 4
-"""Of a tile: 24 sums, and with four vectors of B and one element of A they are within 32 registers."""
+HEIGHTS = {4: (6, 2, 1), 1: (8, 1)}
+"""Rows of tiles, by their width in vectors. 24 sums, four vectors of B and one element of A are within 32 registers;
+eight sums keep two multipliers busy that answer after four cycles."""
 
 
-def cover(v: Any, n: Any, size: int, emit: Callable[[int, Any], None]) -> None:
-    """Call ``emit(height, first)`` for blocks that cover 0 to n - 1: of `size`, then of one."""
-    n_whole = n // size
-    v.loop(n_whole, [], lambda k, _: emit(size, size * k))
-    v.loop(n - size * n_whole, [], lambda k, _: emit(1, size * n_whole + k))
+def cover(v: Any, n: Any, sizes: tuple[int, ...], emit: Callable[[int, Any], None]) -> None:
+    """Call ``emit(size, first)`` for blocks that cover 0 to n - 1: of the first size, what is left of the next ones."""
+    first = n - n
+    for size in sizes:
+        count = (n - first) // size
+        v.loop(count, [], lambda k, _, size=size, first=first: emit(size, first + size * k))
+        first = first + size * count
 
 
 def add_terms(v: Any, tile: Any, terms: Any, a: Callable[[int, Any], Any], b: Callable[[Any, int], Any]) -> Any:
@@ -41,14 +44,12 @@ def _product(
 ) -> None:
     m, terms, n = shape
 
-    def rows(height: int, i: Any) -> None:
-        def columns(width: int, j: Any) -> None:
+    def columns(width: int, j: Any) -> None:
+        def rows(height: int, i: Any) -> None:
             at = [(i + r) * n + LANES * j for r in range(height)]
-            start = (
-                [[c[at[r] + LANES * q] for q in range(width)] for r in range(height)]
-                if is_sum
-                else v.zeros(height, width)
-            )
+            start = v.zeros(height, width)
+            if is_sum:
+                start = [[c[at[r] + LANES * q] for q in range(width)] for r in range(height)]
             tile = add_terms(
                 v,
                 start,
@@ -60,9 +61,9 @@ def _product(
                 for q in range(width):
                     c[at[r] + LANES * q] = tile[r][q]
 
-        cover(v, n // LANES, VECTORS, columns)
+        cover(v, m, HEIGHTS[width], rows)
 
-    cover(v, m, ROWS, rows)
+    cover(v, n // LANES, tuple(HEIGHTS), columns)
 
 
 @vector_code

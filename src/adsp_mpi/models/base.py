@@ -96,6 +96,11 @@ class Classifier(ABC):
         return total / len(y), n_correct / len(y)
 
 
+def rows(x: Floats) -> Floats:
+    """Return the samples as rows of features, C-contiguous."""
+    return np.ascontiguousarray(x).reshape(len(x), -1)
+
+
 def he_normal(rng: np.random.Generator, w: Floats) -> None:
     """Fill the weights `w`, outputs last, with normal numbers of variance 2 / inputs.
 

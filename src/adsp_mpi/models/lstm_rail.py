@@ -12,7 +12,7 @@ from adsp_mpi.errors import must
 from adsp_mpi.models.base import Arrays, Classifier, Floats, he_normal
 from adsp_mpi.models.layout import Layout
 from adsp_mpi.models.options import ModelOptions
-from adsp_mpi.models.workspace import BATCH, BATCH_AND_ONE, Array
+from adsp_mpi.models.workspace import BATCH, Array, batch_and
 
 DENSE = 384
 
@@ -101,7 +101,7 @@ class _Loops:
     """By the plain kernels, for any sizes and precision."""
 
     def __init__(self, steps: int, batch: int, inputs: int, hidden: int, dtype: str) -> None:
-        steps_and_one = BATCH_AND_ONE if steps == BATCH else steps + 1
+        steps_and_one = batch_and(1) if steps == BATCH else steps + 1
         self.work: list[Array] = [
             ("gates", (steps, batch, 4 * hidden), dtype),
             ("c", (steps_and_one, batch, hidden), dtype),

@@ -12,8 +12,11 @@ from numpy.typing import DTypeLike, NDArray
 BATCH = -1
 """In a shape: the number of samples in the batch."""
 
-BATCH_AND_ONE = -2
-"""In a shape: one more."""
+
+def batch_and(n: int) -> int:
+    """Return what stands in a shape for `n` more."""
+    return BATCH - n
+
 
 Array = tuple[str, tuple[int, ...], DTypeLike]
 """Name, shape, which may follow the batch, and dtype."""
@@ -47,8 +50,8 @@ class Workspace:
 
 
 def _for(batch: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return `shape` with numbers for BATCH and BATCH_AND_ONE."""
-    return tuple({BATCH: batch, BATCH_AND_ONE: batch + 1}.get(n, n) for n in shape)
+    """Return `shape` with the batch's size put in."""
+    return tuple(batch + BATCH - n if n < 0 else n for n in shape)
 
 
 def _aligned(size: int, dtype: DTypeLike) -> NDArray[Any]:

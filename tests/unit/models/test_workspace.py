@@ -1,6 +1,6 @@
 import numpy as np
 
-from adsp_mpi.models.workspace import BATCH, BATCH_AND_ONE, Workspace
+from adsp_mpi.models.workspace import BATCH, Workspace, batch_and
 
 
 def test_arrays_follow_the_batch_and_share_memory() -> None:
@@ -21,9 +21,9 @@ def test_same_batch_gives_the_same_arrays() -> None:
 
 
 def test_arrays_stay_contiguous_wherever_the_batch_is_in_their_shape() -> None:
-    work = Workspace([("state", (BATCH_AND_ONE, 2, BATCH), np.float32)])
+    work = Workspace([("state", (batch_and(3), 2, BATCH), np.float32)])
     for batch in (6, 4):
-        assert work(batch)["state"].shape == (batch + 1, 2, batch)
+        assert work(batch)["state"].shape == (batch + 3, 2, batch)
         assert work(batch)["state"].flags.c_contiguous
 
 
