@@ -161,11 +161,11 @@ def main() -> None:
         alone_hz = min(limits.apply_hz, limits.put_get_hz)
         how = f"{'spin  ' if spin else 'polite'}, {'pause 20 ms' if think_s else 'no pause   '}"
         print(
-            f"{n_workers:2d} workers, {how}: commit to pulled p50 {p50 * limits.memcpy_s * 1e6:.0f} us = {p50:.1f} memcpy, "
-            f"p90 {p90:.1f} (memcpy {limits.memcpy_s * 1e6:.0f} us); {rate_hz:.0f} commits/s = "
+            f"{n_workers:2d} workers, {how}: commit to pulled p50 {p50 * limits.memcpy_s * 1e6:.0f} us = "
+            f"{p50:.1f} memcpy, p90 {p90:.1f} (memcpy {limits.memcpy_s * 1e6:.0f} us); {rate_hz:.0f} commits/s = "
             f"{rate_hz / alone_hz:.0%} of the slower of apply {limits.apply_hz:.0f}/s and put+get "
-            f"{limits.put_get_hz:.0f}/s, {rate_hz / limits.together_hz:.0%} of both at once {limits.together_hz:.0f}/s; "
-            f"{int(commits['retries'].sum())} pull retries",
+            f"{limits.put_get_hz:.0f}/s, {rate_hz / limits.together_hz:.0%} of both at once "
+            f"{limits.together_hz:.0f}/s; {int(commits['retries'].sum())} pull retries",
             flush=True,
         )
 
