@@ -38,6 +38,15 @@ def local_step(w: Floats, u: Floats, g: Floats, eta: np.floating[Any]) -> None:
 
 
 @kernel
+def first_step(w: Floats, u: Floats, g: Floats, eta: np.floating[Any]) -> None:
+    """Do the same with an empty update, whatever `u` holds: the first step after a commit need not clear it."""
+    for i in range(w.size):
+        d = -eta * g[i]
+        w[i] += d
+        u[i] = d
+
+
+@kernel
 def bit_sum(u_bits: Bits) -> int:
     """Return the sum of the bit patterns modulo 2^64."""
     bits = np.int64(0)

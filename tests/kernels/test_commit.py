@@ -28,6 +28,15 @@ def test_local_step(rng: np.random.Generator, dtype: Any) -> None:
     np.testing.assert_allclose((w, u), expected, rtol=0, atol=4 * np.finfo(dtype).eps)
 
 
+def test_first_step_is_a_step_from_an_empty_update(rng: np.random.Generator, dtype: Any) -> None:
+    w, u, g = _arrays(rng, dtype, 3)
+    u[::7] = np.nan
+    expected = w.copy(), np.zeros_like(u)
+    commit.local_step(*expected, g, dtype(0.1))
+    commit.first_step(w, u, g, dtype(0.1))
+    np.testing.assert_array_equal((w, u), expected)
+
+
 def test_accumulate(rng: np.random.Generator, dtype: Any) -> None:
     total, u = _arrays(rng, dtype, 2)
     expected = total + dtype(0.3) * u
