@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from adsp_mpi.errors import must
 from adsp_mpi.models.base import Model
-from adsp_mpi.models.cnn_cifar_fast import cnn_cifar
+from adsp_mpi.models.cnn_cifar_fast import choose_cnn_cifar
 from adsp_mpi.models.cnn_digits import CnnDigits
 from adsp_mpi.models.layout import Layout
 from adsp_mpi.models.linear import Softmax, Svm, SvmChiller
@@ -23,7 +23,7 @@ Factory = Callable[[ModelOptions, tuple[int, ...], int], Model]
 _FACTORIES: dict[str, Factory] = {
     kind.name: kind for kind in (CnnDigits, LstmRail, Mlp, Null, Softmax, Svm, SvmChiller)
 }
-_FACTORIES["cnn-cifar"] = cnn_cifar
+_FACTORIES["cnn-cifar"] = choose_cnn_cifar
 
 
 def names() -> list[str]:

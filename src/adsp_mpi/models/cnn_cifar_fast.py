@@ -35,7 +35,6 @@ class CnnCifarFast(CnnCifar):
         half, quarter = side // 2, side // 4
         half_map, quarter_map = (half, half, FILTERS), (quarter, quarter, FILTERS)
         spectrum = (BATCH, spectral.FREQUENCIES[half] * spectral.IMAGE)
-        w_spectrum = (spectral.FREQUENCIES[half] * spectral.WEIGHTS,)
         return [
             ("framed1", (BATCH, first_layer.framed_size(side)), dtype),
             ("ring", (first_layer.ring_size(side),), dtype),
@@ -50,9 +49,7 @@ class CnnCifarFast(CnnCifar):
             ("scratch", (spectral.SCRATCH,), dtype),
             ("x_spectrum", spectrum, dtype),
             ("y_spectrum", spectrum, dtype),
-            ("dy_spectrum", spectrum, dtype),
-            ("w_spectrum", w_spectrum, dtype),
-            ("dw_spectrum", w_spectrum, dtype),
+            ("w_spectrum", (spectral.FREQUENCIES[half] * spectral.WEIGHTS,), dtype),
             ("w2_exchanged", (SIZE, SIZE, FILTERS, FILTERS), dtype),
             ("dw1_rows", (FILTERS, SIZE, LANES), dtype),
         ]
@@ -74,21 +71,21 @@ class CnnCifarFast(CnnCifar):
         bias, alpha, _ = self._lrn
         t = SimpleNamespace(**work)
         side, n = x.shape[1] // 2, spectral.FREQUENCIES[x.shape[1] // 2]
-        cifar_layers.backward_2(
-            t.d_features, t.winner2, t.conv2, bias, alpha, g["b2"], t.dy_spectrum, t.maps, t.scratch
-        )
-        spectral.weight_gradients(t.x_spectrum, t.dy_spectrum, t.dw_spectrum, len(x), n)
-        spectral.spectrum_to_weights(side, t.dw_spectrum, g["w2"], t.scratch)
+        # spectra are large: a gradient takes the place of what it is the gradient of
+        x_spectrum, dy_spectrum = t.x_spectrum, t.y_spectrum
+        cifar_layers.backward_2(t.d_features, t.winner2, t.conv2, bias, alpha, g["b2"], dy_spectrum, t.maps, t.scratch)
+        spectral.weight_gradients(x_spectrum, dy_spectrum, t.w_spectrum, len(x), n)
+        spectral.spectrum_to_weights(side, t.w_spectrum, g["w2"], t.scratch)
         cifar_layers.exchange_channels(p["w2"], t.w2_exchanged)
         spectral.weights_to_spectrum(side, t.w2_exchanged, t.w_spectrum, t.scratch)
-        dx_spectrum = t.y_spectrum  # Y is not needed any more
-        spectral.input_gradients(t.dy_spectrum, t.w_spectrum, dx_spectrum, len(x), n)
+        dx_spectrum = x_spectrum
+        spectral.input_gradients(dy_spectrum, t.w_spectrum, dx_spectrum, len(x), n)
         cifar_layers.backward_1(
             dx_spectrum, t.framed1, t.pool1, t.winner1, bias, alpha, t.dw1_rows, g["w1"], g["b1"], t.maps, t.scratch
         )
 
 
-def cnn_cifar(options: ModelOptions, sample_shape: tuple[int, ...], n_classes: int) -> CnnCifar:
+def choose_cnn_cifar(options: ModelOptions, sample_shape: tuple[int, ...], n_classes: int) -> CnnCifar:
     """Return the network in vector code where there is some, else in plain kernels."""
     kind = CnnCifarFast if suits(sample_shape, options.dtype) else CnnCifar
     return kind(options, sample_shape, n_classes)
