@@ -1,7 +1,7 @@
 """Figures of one run and of several, two columns of a paper wide.
 
-The only file that uses matplotlib: import it when a figure is wanted. pyplot and the user's settings are not touched,
-and a figure looks the same whatever those settings are.
+With `sweep_figure`, the only file that uses matplotlib: import it when a figure is wanted. pyplot and the user's
+settings are not touched, and a figure looks the same whatever those settings are.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ SCHEME_COLOURS = {
     "asp": "#009E73",
     "ssp": "#CC79A7",
     "fixed_adacomm": "#E69F00",
+    "adacomm": "#56B4E9",
+    "adsp_plus": "#000000",
+    "r2sp": "#7A5C00",
+    "batchtune_bsp": "#F0A58F",
+    "batchtune_fixed_adacomm": "#B8A000",
 }
 OTHER_COLOUR = "#555555"
 # Useful time is quiet, lost time is not; their lightness differs, too.
@@ -72,7 +77,7 @@ Run = tuple[Mapping[str, Any], TraceView]
 
 def run_figure(trace: TraceView, target_loss: float | None = None) -> Figure:
     """Return the figure of one run: global loss, time split, commits of each worker over time, staleness."""
-    with _our_style():
+    with our_style():
         figure = Figure(figsize=(_WIDTH_INCHES, 5.0), layout="constrained")
         axes = figure.subplot_mosaic("ab;cd")
         _draw_windows(axes["a"], trace)
@@ -97,7 +102,7 @@ def comparison_figure(runs: Sequence[Run]) -> Figure:
     """
     summaries, traces = [summary for summary, _ in runs], [trace for _, trace in runs]
     labels = [_short(str(summary["scheme"])) for summary in summaries]
-    with _our_style():
+    with our_style():
         bars_inches = 1.0 + 0.26 * max(len(runs), 4)
         figure = Figure(figsize=(_WIDTH_INCHES, 2.9 + bars_inches), layout="constrained")
         axes = figure.subplot_mosaic("aaa;bcd", height_ratios=[2.9, bars_inches])
@@ -118,7 +123,7 @@ def comparison_figure(runs: Sequence[Run]) -> Figure:
 
 def write_figure(figure: Figure, path: Path | str) -> None:
     """Write a figure; the file's ending is its format."""
-    with _our_style():
+    with our_style():
         figure.savefig(path)
 
 
@@ -259,7 +264,8 @@ def _draw_counts(axes: Axes, runs: Sequence[Run]) -> None:
 # ---- shared ------------------------------------------------------------------------------------------------------
 
 
-def _our_style() -> AbstractContextManager[None]:
+def our_style() -> AbstractContextManager[None]:
+    """Return the context in which figures are made and written."""
     return style.context(["default", _STYLE])
 
 

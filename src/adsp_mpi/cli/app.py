@@ -16,6 +16,7 @@ from adsp_mpi.cli.export import export
 from adsp_mpi.cli.fetch import fetch
 from adsp_mpi.cli.ranks import Ranks, complain, with_command
 from adsp_mpi.cli.replay import replay
+from adsp_mpi.cli.reproduce import reproduce
 from adsp_mpi.cli.schemes import schemes
 from adsp_mpi.cli.simulate import simulate
 from adsp_mpi.cli.train import train
@@ -25,6 +26,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "simulate": simulate,
     "compare": compare,
+    "reproduce": reproduce,
     "analyze": analyze,
     "replay": replay,
     "export": export,

@@ -69,7 +69,7 @@ def build_config(tables: Mapping[str, Mapping[str, Any]]) -> Config:
     types: dict[str, Any] = {field.name: field.default_factory for field in fields(Config) if field.name in SECTIONS}
     types["sync"] = scheme_class(scheme).Options
     all_tables = {**tables, "sync": sync}
-    sections = {section: _validate(section, types[section], all_tables.get(section, {})) for section in SECTIONS}
+    sections = {section: read_options(section, types[section], all_tables.get(section, {})) for section in SECTIONS}
     return Config(scheme=scheme, **sections)
 
 
@@ -148,8 +148,18 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _validate(section: str, cls: Any, table: Mapping[str, Any]) -> Any:
-    """Return the table as an options object; JSON's strict mode takes lists for tuples but no '5' for 5."""
+def read_options(section: str, cls: Any, table: Mapping[str, Any]) -> Any:
+    """Return a table as an object of the dataclass `cls`, its values checked.
+
+    Raises
+    ------
+    ConfigError
+        see `read_config`; `section` is the table's name in messages
+
+    Notes
+    -----
+    JSON's strict mode takes lists for tuples but no '5' for 5.
+    """
     values = dict(table)
     _check_values((section,), values)
     try:

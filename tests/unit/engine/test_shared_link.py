@@ -28,7 +28,7 @@ def test_transfers_follow_one_another():
 def test_commits_and_pulls_queue():
     """A transfer takes 0.25 s. Pulls end at 0.25, 0.5, 0.75; steps at 1.25, 1.5, 2.75.
 
-    The commit of 0 passes at once, to 1.5. At 1.5 that of 1 and the pull of 0 are asked for: one ends at 1.75, one at 2.0,
+    The commit of 0 passes at once, to 1.5. At 1.5 that of 1 and the pull of 0 are asked for: they end at 1.75 and 2.0,
     and the pull of 1, asked for at 1.75, at 2.25. The commit of 2 passes at once, to 3.0. At 3.0 the commit of 0 is
     asked for, and then the pull of 2: they end at 3.25 and 3.5. So the commit of 1, asked for at 3.25, ends at 3.75.
     """

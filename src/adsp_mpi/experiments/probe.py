@@ -1,0 +1,102 @@
+"""How long a run will take at most: what its parts take here, and how many of each there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from adsp_mpi import api
+from adsp_mpi.config.sections import Config
+from adsp_mpi.devices import profile_size
+from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.testbed import Testbed, assemble, warm_up
+from adsp_mpi.engine.virtual import VirtualDriver
+from adsp_mpi.models.null import Null
+from adsp_mpi.store.trace import Trace
+from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD
+
+PROBE_S = 0.3
+"""Wall seconds that a probe's run is watched."""
+REPEATS = 3
+
+
+class _EnoughError(Exception):
+    """The probe has seen enough."""
+
+
+class _Watcher:
+    """A recorder that counts for a while.
+
+    All attributes are per device second.
+    """
+
+    def __init__(self) -> None:
+        self._start_s = time.perf_counter()
+        self.steps_per_s = self.commits_per_s = self.wall_per_s = 0.0
+
+    def prepare(self, testbed: Testbed) -> None:
+        """Do nothing."""
+
+    def begin(self, testbed: Testbed) -> Trace:
+        """Return a trace that nobody will read."""
+        return Trace({})
+
+    def observe(self, server: Server, now_s: float) -> None:
+        """Count; end the run when the probe is over."""
+        if now_s == 0:
+            return
+        wall_s = time.perf_counter() - self._start_s
+        self.steps_per_s = sum(status.steps for status in server.statuses) / now_s
+        self.commits_per_s = sum(status.commits for status in server.statuses) / now_s
+        self.wall_per_s = wall_s / now_s
+        if wall_s > PROBE_S:
+            raise _EnoughError
+
+
+def longest_wall_s(config: Config) -> float:
+    """Return the wall seconds that a run takes in one process if it does not reach its target before its time is up.
+
+    A short run with a model of one parameter gives steps and commits per device second; one step, one evaluation and
+    one merge are timed with the model itself. What is shorter than the timing of it is not told apart.
+    """
+    n_workers = config.run.workers
+    if n_workers == "auto":
+        n_workers = profile_size(config.devices) or api.DEFAULT_WORKERS
+    testbed = assemble(config, n_workers)
+    counts = _counts(testbed)
+    warm_up(testbed)
+    local = testbed.local_model(0)
+    initial = testbed.publishing()[0]
+    published = testbed.published([np.zeros_like(initial), np.zeros_like(initial)])
+    step_s = _timed(lambda: local.step(config.model.batch_size))
+    evaluation_s = _timed(lambda: testbed.evaluate(initial))
+    merge_s = _timed(lambda: published.merge([local.update]))
+    tick_s = testbed.setting.check_period_s / TICKS_PER_CHECK_PERIOD
+    assert config.stop.max_time_s is not None, "experiments have it"
+    per_device_s = counts.steps_per_s * step_s + counts.commits_per_s * merge_s + evaluation_s / tick_s
+    return config.stop.max_time_s * (per_device_s + counts.wall_per_s)
+
+
+def _counts(testbed: Testbed) -> _Watcher:
+    """Watch a run of the scheme on the devices with a model that costs next to nothing."""
+    options = replace(testbed.config.model, name="null", parameters=1)
+    null = Null(options, testbed.dataset.sample_shape, testbed.dataset.n_classes)
+    stop = replace(testbed.config.stop, target_loss=None)
+    config = replace(testbed.config, stop=stop)
+    watcher = _Watcher()
+    with suppress(_EnoughError):
+        VirtualDriver(replace(testbed, model=null, config=config), watcher).run()
+    return watcher
+
+
+def _timed(action: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        start_s = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start_s)
+    return min(times)

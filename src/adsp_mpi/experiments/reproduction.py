@@ -1,0 +1,193 @@
+"""Carry out a study: tune, run, sum up, write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adsp_mpi.analysis.sweeps import TIME, Row, RunRecord, Spread, sweep_table, verdict
+from adsp_mpi.config.sections import Config
+from adsp_mpi.experiments.description import Study
+from adsp_mpi.experiments.plan import Case, Point, cases, configuration, tuning_case
+from adsp_mpi.experiments.pool import finished, n_cores
+from adsp_mpi.experiments.probe import longest_wall_s
+from adsp_mpi.experiments.runs import Runs, Told
+
+Telling = Callable[[str], Told]  # from what a batch of runs is for, to who is told of its progress
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is still to do."""
+
+    runs: int
+    kept: int  # of an earlier time
+    longest_s: float  # wall time, if no run reaches its target before its time is up
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a reproduction leaves.
+
+    Attributes
+    ----------
+    markdown, csv : paths of the table
+    figures : paths of the figure
+    text : what the Markdown file says
+    """
+
+    markdown: Path
+    csv: Path
+    figures: tuple[Path, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class _TuningRun:
+    name: str  # of the case that is tuned
+    chosen: Point
+    configs: Sequence[Config]  # one per seed
+
+
+class Reproduction:
+    """A study with the folder that it is carried out in.
+
+    Parameters
+    ----------
+    folder : table and figure go there, single runs into its folder ``runs``; a study that was interrupted, or is
+        carried out again, goes on with what is there
+    jobs : how many runs at once
+    """
+
+    def __init__(self, study: Study, folder: Path, jobs: int | None = None) -> None:
+        self._study = study
+        self._folder = folder
+        self._jobs = jobs or n_cores()
+        self._cases = cases(study)
+        for case in self._cases:  # all that is wrong, before any work
+            configuration(study, case, self._first_of_grid(), study.experiment.seeds[0])
+        self._runs = Runs(folder / "runs", self._jobs)
+
+    def estimate(self) -> Estimate:
+        """Return what is to be done, from a short trial of each point."""
+        seeds = self._study.experiment.seeds
+        trials = [configuration(self._study, case, self._first_of_grid(), seeds[0]) for case in self._cases]
+        longest = {self._cases[n].name: wall_s for n, wall_s in finished(longest_wall_s, trials, self._jobs)}
+        tuning = [(run.name, config) for run in self._tuning_runs() for config in run.configs]
+        missing = [name for name, config in tuning if not self._runs.has(config)]
+        tuned = None if missing else self._tune()
+        for case in self._cases:  # with which value nobody knows before the tuning is done
+            kept = [tuned is not None and self._runs.has(self._config(case, tuned, seed)) for seed in seeds]
+            missing += [case.name] * kept.count(False)
+        total = len(tuning) + len(self._cases) * len(seeds)
+        at_once = max(1, min(self._jobs, n_cores(), len(missing)))
+        return Estimate(len(missing), total - len(missing), math.fsum(longest[name] for name in missing) / at_once)
+
+    def carry_out(self, telling: Telling = lambda what: lambda done, total: None) -> Report:
+        """Tune, run, and write the report."""
+        tuned = self._tune(telling("tuning"))
+        seeds = self._study.experiment.seeds
+        configs = [self._config(case, tuned, seed) for case in self._cases for seed in seeds]
+        records = self._runs.records(configs, telling("experiment"))
+        runs = [records[i : i + len(seeds)] for i in range(0, len(records), len(seeds))]
+        return self._write(
+            [
+                Row(case.point, own, self._chosen(case, tuned), self._paper(case), case.sweep)
+                for case, own in zip(self._cases, runs, strict=True)
+            ]
+        )
+
+    # ---- tuning --------------------------------------------------------------------------------------------------
+
+    def _tuning_runs(self) -> list[_TuningRun]:
+        """Return the runs with each value of the grid, for each point that is tuned."""
+        tuning = self._study.experiment.tuning
+        places = {place.name: place for place in (tuning_case(self._study, case) for case in self._cases)}
+        return [
+            _TuningRun(name, chosen, [configuration(self._study, place, chosen, seed) for seed in tuning.seeds])
+            for name, place in places.items()
+            for chosen in ({tuning.key: value} for value in tuning.grid)
+        ]
+
+    def _tune(self, told: Told = lambda done, total: None) -> dict[str, Point]:
+        """Return the best value of the grid for each point that is tuned."""
+        runs = self._tuning_runs()
+        records = iter(self._runs.records([config for run in runs for config in run.configs], told))
+        best: dict[str, tuple[tuple[float, ...], Point]] = {}
+        for run in runs:
+            quality = _quality([next(records) for _ in run.configs])
+            if run.name not in best or quality < best[run.name][0]:
+                best[run.name] = quality, run.chosen
+        return {name: chosen for name, (_, chosen) in best.items()}
+
+    def _config(self, case: Case, tuned: dict[str, Point], seed: int) -> Config:
+        return configuration(self._study, case, self._chosen(case, tuned), seed)
+
+    def _chosen(self, case: Case, tuned: dict[str, Point]) -> Point:
+        return tuned.get(tuning_case(self._study, case).name, {})
+
+    def _first_of_grid(self) -> Point:
+        tuning = self._study.experiment.tuning
+        return {tuning.key: tuning.grid[0]} if tuning.grid else {}
+
+    # ---- report --------------------------------------------------------------------------------------------------
+
+    def _paper(self, case: Case) -> dict[str, float]:
+        numbers = [entry.numbers for entry in self._study.experiment.paper if entry.at == dict(case.point)]
+        return numbers[0] if numbers else {}
+
+    def _write(self, rows: Sequence[Row]) -> Report:
+        from adsp_mpi.analysis.figures import write_figure
+        from adsp_mpi.analysis.sweep_figure import sweep_figure
+
+        experiment = self._study.experiment
+        stem = self._folder / self._study.name
+        target = rows[0].runs[0].summary["target_loss"]
+        figure = sweep_figure(rows, experiment.panel, experiment.reference, target)
+        figures = stem.with_suffix(".png"), stem.with_suffix(".svg")
+        for path in figures:
+            write_figure(figure, path)
+        text = self._text(rows, figures[0].name)
+        markdown, csv = stem.with_suffix(".md"), stem.with_suffix(".csv")
+        markdown.write_text(text, encoding="utf-8")
+        csv.write_text(sweep_table(rows, experiment.columns, "csv", experiment.reference), encoding="utf-8")
+        return Report(markdown, csv, figures, text)
+
+    def _text(self, rows: Sequence[Row], figure: str) -> str:
+        experiment = self._study.experiment
+        tables = [
+            sweep_table(
+                [row for row in rows if row.sweep == number], experiment.columns, "markdown", experiment.reference
+            )
+            for number in range(len(experiment.sweep))
+        ]
+        parts = [
+            f"# {experiment.title}",
+            experiment.claim,
+            f"Workload: {self._study.workload}. {self._budget()}",
+            experiment.note,
+            "Medians over the seeds, lowest and highest in brackets; a dash: the target was not reached in time.",
+            *tables,
+            verdict(rows),
+            f"![{experiment.title}]({figure})",
+        ]
+        return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+    def _budget(self) -> str:
+        tuning, seeds = self._study.experiment.tuning, self._study.experiment.seeds
+        repeats = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+        if not tuning.grid:
+            return f"{repeats}; nothing is tuned."
+        grid = ", ".join(map(str, tuning.grid))
+        return (
+            f"{repeats}. {tuning.key} is tuned on the grid {grid}, {len(tuning.seeds)} other seed"
+            f"{'s' * (len(tuning.seeds) > 1)} each, anew for each value of {', '.join(tuning.per) or 'nothing'}: "
+            "the same budget for everybody."
+        )
+
+
+def _quality(records: Sequence[RunRecord]) -> tuple[float, ...]:
+    """Return what is less for better runs: the median time to target, then the median final loss."""
+    return tuple(Spread.of([record.summary[name] for record in records]).median for name in (TIME, "loss"))
