@@ -11,6 +11,7 @@ and the dense gradient of the convolution are not computed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from adsp_kernels._jit import kernel
 from adsp_kernels.lrn_vector import normalised
-from adsp_kernels.vector import LANES, Index, Machine, Memory, Vector, vector_code
+from adsp_kernels.vector import LANES, Index, Machine, Memory, Vector, registers, vector_code
 
 Floats = NDArray[np.floating[Any]]
 Scalar = np.floating[Any]
@@ -47,17 +48,21 @@ def _pixels(n: int) -> Any:
     def convolve(v: Machine, framed: Memory, at: Index, line: Index, w: Memory, y: Memory, into: Index) -> None:
         """`at` is the first patch's first element, `line` the elements of a row of the framed image."""
 
-        def kernel_row(i: Index, total: list[list[Vector]]) -> list[list[Vector]]:
-            for k in range(PATCH_ROW):
-                weights = [w[(i * PATCH_ROW + k) * CHANNELS + c] for c in BLOCKS]
-                for p in range(n):
-                    x = framed.spread(at + i * line + (p * COLOURS + k))
-                    total[p] = [a + x * b for a, b in zip(total[p], weights, strict=True)]
-            return total
+        def tile(blocks: Sequence[int]) -> None:
+            def kernel_row(i: Index, total: list[list[Vector]]) -> list[list[Vector]]:
+                for k in range(PATCH_ROW):
+                    weights = [w[(i * PATCH_ROW + k) * CHANNELS + c] for c in blocks]
+                    for p in range(n):
+                        x = framed.spread(at + i * line + (p * COLOURS + k))
+                        total[p] = [a + x * b for a, b in zip(total[p], weights, strict=True)]
+                return total
 
-        for p, pixel in enumerate(v.loop(SIZE, v.zeros(n, len(BLOCKS)), kernel_row)):
-            for c, value in zip(BLOCKS, pixel, strict=True):
-                y[into + (p * CHANNELS + c)] = value
+            for p, pixel in enumerate(v.loop(SIZE, v.zeros(n, len(blocks)), kernel_row)):
+                for c, value in zip(blocks, pixel, strict=True):
+                    y[into + (p * CHANNELS + c)] = value
+
+        for blocks in [BLOCKS] if registers() == 32 else [[c] for c in BLOCKS]:
+            tile(blocks)
 
     return convolve
 
@@ -182,21 +187,24 @@ def _sparse(
     dw: Memory,
 ) -> None:
     """Add what channels c to c + 3 contribute to the weights' gradient, 15 of 16 lanes of each row."""
-    channels = range(4)
 
-    def pixel(p: Index, total: list[list[Vector]]) -> list[list[Vector]]:
-        for k in channels:
-            g, patch = d.spread(p * CHANNELS + c + k), winner.index(p * CHANNELS + c + k)
-            total[k] = [a + g * framed[patch + line * i] for i, a in enumerate(total[k])]
-        return total
+    def add(channels: Sequence[int]) -> None:
+        def pixel(p: Index, total: list[list[Vector]]) -> list[list[Vector]]:
+            for k, rows in zip(channels, total, strict=True):
+                g, patch = d.spread(p * CHANNELS + c + k), winner.index(p * CHANNELS + c + k)
+                rows[:] = [a + g * framed[patch + line * i] for i, a in enumerate(rows)]
+            return total
 
-    def row(k: int, i: int) -> Index:
-        return (c + k) * (SIZE * LANES) + i * LANES
+        def row(k: int, i: int) -> Index:
+            return (c + k) * (SIZE * LANES) + i * LANES
 
-    before = [[dw[row(k, i)] for i in range(SIZE)] for k in channels]
-    for k, rows in enumerate(v.loop(pixels, before, pixel)):
-        for i, value in enumerate(rows):
-            dw[row(k, i)] = value
+        before = [[dw[row(k, i)] for i in range(SIZE)] for k in channels]
+        for k, rows in zip(channels, v.loop(pixels, before, pixel), strict=True):
+            for i, value in enumerate(rows):
+                dw[row(k, i)] = value
+
+    for channels in [range(4)] if registers() == 32 else [[k] for k in range(4)]:
+        add(channels)
 
 
 @kernel

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from adsp_kernels._jit import kernel
 from adsp_kernels.fourier import IMAGINARY, frequencies, scratch_size, transform
-from adsp_kernels.vector import LANES, Index, Machine, Memory, Vector, vector_code
+from adsp_kernels.vector import LANES, Index, Machine, Memory, Vector, registers, vector_code
 
 Floats = NDArray[np.floating[Any]]
 
@@ -126,25 +126,32 @@ def _product(rows: int, is_conjugate: bool) -> Callable[..., None]:
         c: Memory,
         c_at: Index,
     ) -> None:
-        def step(k: Index, total: list[list[list[Vector]]]) -> list[list[list[Vector]]]:
-            real = [b[b_at + k * ROW + j] for j in (0, LANES)]
-            imaginary = [b[b_at + k * ROW + (j + IMAGINARY)] for j in (0, LANES)]
-            if not is_conjugate:
-                imaginary = [-part for part in imaginary]
-            here = a_at + k * a_step
-            factors = [(a.spread(here + a_row * r), a.spread(here + a_row * r + IMAGINARY)) for r in range(rows)]
-            return [
-                [
-                    [total[r][j][0] + x * real[j] + y * imaginary[j], total[r][j][1] + y * real[j] - x * imaginary[j]]
-                    for j in range(2)
-                ]
-                for r, (x, y) in enumerate(factors)
-            ]
+        # sums, numbers of b and one number of a within the registers
+        height, width = (rows, 2) if registers() == 32 else (min(rows, 2), 1)
 
-        for r, row in enumerate(v.loop(steps, v.zeros(rows, 2, 2), step)):
-            for j, parts in enumerate(row):
-                for part, offset in zip(parts, (0, IMAGINARY), strict=True):
-                    c[c_at + (r * ROW + LANES * j + offset)] = part
+        def block(first_row: int, first_column: int) -> None:
+            columns = [first_column + LANES * j for j in range(width)]
+
+            def step(k: Index, total: list[list[list[Vector]]]) -> list[list[list[Vector]]]:
+                real = [b[b_at + k * ROW + j] for j in columns]
+                imaginary = [b[b_at + k * ROW + (j + IMAGINARY)] for j in columns]
+                if not is_conjugate:
+                    imaginary = [-part for part in imaginary]
+                for r, row in enumerate(total):
+                    here = a_at + k * a_step + a_row * (first_row + r)
+                    x, y = a.spread(here), a.spread(here + IMAGINARY)
+                    for j, (p, q) in enumerate(row):
+                        row[j] = [p + x * real[j] + y * imaginary[j], q + y * real[j] - x * imaginary[j]]
+                return total
+
+            for r, row in enumerate(v.loop(steps, v.zeros(height, width, 2), step)):
+                for j, parts in zip(columns, row, strict=True):
+                    for part, offset in zip(parts, (0, IMAGINARY), strict=True):
+                        c[c_at + ((first_row + r) * ROW + j + offset)] = part
+
+        for r in range(0, rows, height):
+            for j in range(0, 2 * LANES, width * LANES):
+                block(r, j)
 
     return product
 

@@ -29,9 +29,20 @@ from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 LANES = 16
+
+
+def registers() -> int:
+    """Return how many vectors the registers hold of the processor that numba compiles for.
+
+    32 with AVX-512; 8 are assumed of all others, which is what AVX2 has.
+    """
+    features = cpu_target.target_context.codegen().magic_tuple()[2]  # part of the key of numba's cache
+    return 32 if "+avx512f" in features.split(",") else 8
+
 
 _config: Any = numba.config  # it names its variables at run time
 

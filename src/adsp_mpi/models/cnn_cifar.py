@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -41,6 +42,8 @@ class CnnCifar(Classifier):
 
     name = "cnn-cifar"
     weights = ("w3", "w4")
+    dense_kernels: ModuleType = dense
+    """The kernels of the hidden dense layers."""
 
     def __init__(self, options: ModelOptions, sample_shape: tuple[int, ...], n_classes: int) -> None:
         if len(sample_shape) != 3:
@@ -84,9 +87,9 @@ class CnnCifar(Classifier):
     def scores(self, p: Arrays, x: Floats, work: Arrays) -> Floats:  # noqa: D102
         self.forward_images(p, x, work)
         features, hidden3, hidden4 = work["features"].reshape(len(x), -1), work["hidden3"], work["hidden4"]
-        dense.forward(features, p["w3"], p["b3"], hidden3)
+        self.dense_kernels.forward(features, p["w3"], p["b3"], hidden3)
         relu.forward(hidden3, hidden3)
-        dense.forward(hidden3, p["w4"], p["b4"], hidden4)
+        self.dense_kernels.forward(hidden3, p["w4"], p["b4"], hidden4)
         relu.forward(hidden4, hidden4)
         dense.forward(hidden4, p["w5"], p["b5"], work["scores"])
         return work["scores"]
@@ -97,12 +100,16 @@ class CnnCifar(Classifier):
         dense.backward_parameters(hidden4, dz, g["w5"], g["b5"])
         dense.backward_input(dz, p["w5"], d_hidden4)
         relu.backward(hidden4, d_hidden4, d_hidden4)
-        dense.backward_parameters(hidden3, d_hidden4, g["w4"], g["b4"])
-        dense.backward_input(d_hidden4, p["w4"], d_hidden3)
+        self.dense_kernels.backward_parameters(hidden3, d_hidden4, g["w4"], g["b4"])
+        self.backward_dense(d_hidden4, p["w4"], d_hidden3, work)
         relu.backward(hidden3, d_hidden3, d_hidden3)
-        dense.backward_parameters(features, d_hidden3, g["w3"], g["b3"])
-        dense.backward_input(d_hidden3, p["w3"], d_features)
+        self.dense_kernels.backward_parameters(features, d_hidden3, g["w3"], g["b3"])
+        self.backward_dense(d_hidden3, p["w3"], d_features, work)
         self.backward_images(p, x, work, g)
+
+    def backward_dense(self, dy: Floats, w: Floats, dx: Floats, work: Arrays) -> None:
+        """Store the gradient with respect to a hidden dense layer's input in `dx`."""
+        dense.backward_input(dy, w, dx)
 
     def image_work(self, sample_shape: tuple[int, ...], dtype: DTypeLike) -> list[Array]:
         """Return the work arrays of the two next methods; among them `features` and `d_features`."""
