@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import binding
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -50,12 +53,28 @@ def is_cache_shared() -> bool:
     return _is_shared
 
 
-def _sources_hash() -> str:
-    """Return a hash of all that the machine code depends on but numba does not look at.
+@contextmanager
+def compiling_alone() -> Iterator[None]:
+    """Hold other processes back that want to do the same, on any machine with the same folder of machine code.
 
-    numba's cache follows the file of a kernel, not the files of the kernels that it calls.
+    numba names a file of machine code by how many it finds: of two processes that compile one kernel for different
+    types at once, one may overwrite the other's, and a third would call it with the wrong types.
     """
-    digest = hashlib.sha256(f"numba {numba.__version__} numpy {np.__version__}".encode())
+    with (_directory / "lock").open("a") as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _code_hash() -> str:
+    """Return a hash of all that the machine code depends on but the names of numba's files do not.
+
+    Its cache follows the file of a kernel, not the files of the kernels that it calls; and machines of different kinds
+    may share a home.
+    """
+    config: Any = numba.config
+    machine = config.CPU_NAME or binding.get_host_cpu_name(), config.CPU_FEATURES
+    digest = hashlib.sha256(f"numba {numba.__version__} numpy {np.__version__} {machine}".encode())
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode())
@@ -66,7 +85,7 @@ def _sources_hash() -> str:
 def _open_cache() -> tuple[Path, bool]:
     """Return a writable folder for machine code, and whether it outlives this process."""
     root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    shared = Path(root).expanduser().absolute() / "adsp_mpi" / _sources_hash()
+    shared = Path(root).expanduser().absolute() / "adsp_mpi" / _code_hash()
     try:
         shared.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=shared):

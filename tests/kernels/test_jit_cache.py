@@ -1,9 +1,11 @@
 """Where machine code is kept, seen from fresh processes."""
 
 import os
+import select
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,14 +22,31 @@ assert numba.config.CACHE_DIR == before
 print(_jit.cache_directory(), _jit.is_cache_shared(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
+# holds the lock, tells so, and compiles a kernel for the type it is told
+ALONE = """
+import sys, numpy as np
+from adsp_kernels import _jit, dense
+with _jit.compiling_alone():
+    print("alone", flush=True)
+    sys.stdin.readline()
+    x = np.ones((2, 3), sys.argv[1])
+    y = np.empty((2, 2), sys.argv[1])
+    dense.forward(x, np.ones((3, 2), sys.argv[1]), np.ones(2, sys.argv[1]), y)
+print(y.tolist() == [[4, 4], [4, 4]], sum(dense.forward.stats.cache_hits.values()))
+"""
+
 
 def _run(root: Path, **environment: str) -> tuple[Path, bool, int, int]:
     """Call one kernel of the sources under `root` in a fresh process: folder, shared, cache hits and misses."""
-    env = {k: v for k, v in os.environ.items() if k not in {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME"}}
-    env |= {"PYTHONPATH": str(root)} | environment
+    env = _environment(root, environment)
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, check=True, capture_output=True, text=True)
     folder, is_shared, hits, misses = done.stdout.split()
     return Path(folder), is_shared == "True", int(hits), int(misses)
+
+
+def _environment(root: Path, changes: dict[str, str]) -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if k not in {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME"}}
+    return env | {"PYTHONPATH": str(root)} | changes
 
 
 @pytest.fixture
@@ -61,9 +80,69 @@ def test_users_own_folder_comes_first(sources: Path, tmp_path: Path) -> None:
     assert folder.parent == tmp_path / "own" / "adsp_mpi"
 
 
-def test_without_a_writable_folder_each_process_has_its_own_and_removes_it(sources: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    folder, is_shared, _, misses = _run(sources, XDG_CACHE_HOME=str(tmp_path / "file"), TMPDIR=str(tmp_path))
+@pytest.mark.parametrize("kind", ["file", "missing", "read-only"])
+def test_without_a_writable_folder_each_process_has_its_own_and_removes_it(
+    sources: Path, tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / kind
+    if kind == "file":
+        folder.touch()
+    elif kind == "missing":
+        folder = Path("/proc/nosuch")  # nobody can make folders here
+    else:
+        folder.mkdir(mode=0o500)
+        if os.access(folder, os.W_OK):
+            pytest.skip("the superuser writes to any folder")
+    own, is_shared, _, misses = _run(sources, XDG_CACHE_HOME=str(folder), TMPDIR=str(tmp_path))
     assert (is_shared, misses) == (False, 1)
-    assert folder.parent == tmp_path
-    assert not folder.exists()
+    assert own.parent == tmp_path
+    assert not own.exists()
+
+
+def test_each_kind_of_machine_has_its_own_folder(sources: Path, tmp_path: Path) -> None:
+    here, *_ = _run(sources, NUMBA_CACHE_DIR=str(tmp_path))
+    generic, *_ = _run(sources, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+    assert here != generic
+    assert here.parent == generic.parent
+
+
+def test_processes_that_compile_the_same_kernel_at_once(sources: Path, tmp_path: Path) -> None:
+    env = _environment(sources, {"NUMBA_CACHE_DIR": str(tmp_path)})
+    types = ["float32", "float64"] * 2
+
+    def start(dtype: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", ALONE, dtype]
+        return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with ExitStack() as stack:
+        processes = [stack.enter_context(start(dtype)) for dtype in types]
+        for process in processes:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [process.communicate()[0].split() for process in processes]
+    assert [words[:2] for words in said] == [["alone", "True"]] * 4
+    assert sorted(words[2] for words in said) == ["0", "0", "1", "1"]  # one for each type has compiled
+    assert not list(tmp_path.rglob("*.tmp*"))
+
+
+def test_who_compiles_alone_holds_the_others_back(sources: Path, tmp_path: Path) -> None:
+    env = _environment(sources, {"NUMBA_CACHE_DIR": str(tmp_path)})
+    command = [sys.executable, "-c", ALONE, "float32"]
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(
+                subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(2)
+        )
+        assert first.stdout
+        assert second.stdout
+        ready = select.select([first.stdout, second.stdout], [], [], 60)[0]
+        waiting = first if ready == [second.stdout] else second
+        assert len(ready) == 1
+        assert waiting.stdout
+        assert not select.select([waiting.stdout], [], [], 1)[0]
+        for process in (first, second):
+            process.communicate("go\n", timeout=60)
+        assert (first.returncode, second.returncode) == (0, 0)
