@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels.commit import local_step
+from adsp_kernels.commit import first_step, local_step
 from adsp_mpi.datasets.sampling import Sampler
 from adsp_mpi.models.base import Model
 from adsp_mpi.models.options import ModelOptions
@@ -34,6 +34,7 @@ class LocalModel:
         self.parameters = np.zeros_like(gradient)
         self.update = np.zeros_like(gradient)
         self.step_index = 0
+        self._is_clear = True  # whatever `update` holds
 
     def learning_rate_at(self, step: int) -> float:
         """η′ of a step."""
@@ -43,15 +44,13 @@ class LocalModel:
         """Take one minibatch step: w_i ← w_i − η′ g, U_i ← U_i − η′ g; return the minibatch loss."""
         x, y = self._sampler.batch(self._worker, self.step_index, batch_size)
         loss = self._model.loss_and_grad(self.parameters, x, y, self._gradient)
-        local_step(
-            self.parameters,
-            self.update,
-            self._gradient,
-            self._gradient.dtype.type(self.learning_rate_at(self.step_index)),
-        )
+        eta = self._gradient.dtype.type(self.learning_rate_at(self.step_index))
+        apply = first_step if self._is_clear else local_step
+        apply(self.parameters, self.update, self._gradient, eta)
         self.step_index += 1
+        self._is_clear = False
         return loss
 
     def clear(self) -> None:
         """Forget the update, after the server has settled it."""
-        self.update.fill(0)
+        self._is_clear = True

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adsp_kernels.commit import bit_sum, bit_view
+from adsp_kernels.denormals import flushed_denormals
 from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.store.schema import CommitStatus
@@ -59,6 +60,11 @@ def replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
     -----
     A version that somebody pulls later is kept until then; all others live in two buffers.
     """
+    with flushed_denormals():
+        return _replay(testbed, commits)
+
+
+def _replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
     names = Row.__dataclass_fields__
     rows = [Row(*row) for row in zip(*(commits[name].tolist() for name in names), strict=True)]
     rows = [row for row in rows if row.status != CommitStatus.STOPPED]

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from adsp_kernels.denormals import set_flush_denormals
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.sync.base import LossSample
 
@@ -22,7 +23,7 @@ class Evaluator:
     def __init__(self, testbed: Testbed) -> None:
         self._testbed = testbed
         self._snapshot = np.empty_like(testbed.gradient)
-        self._pool = ThreadPoolExecutor(1, "evaluation")
+        self._pool = ThreadPoolExecutor(1, "evaluation", set_flush_denormals)
         self._running: tuple[tuple[float, int, int, int], Future[tuple[float, float]]] | None = None
         self._busy_s = 0.0
         self._n_done = 0

@@ -11,6 +11,7 @@ from threading import Timer
 import numpy as np
 from mpi4py import MPI
 
+from adsp_kernels.denormals import flushed_denormals
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
@@ -92,7 +93,8 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
     polite_bcast(comm, config, START_DEADLINE_S, "the plan")
     testbed = _prepare(comm, testbed, say)
     trace = recorder.begin(testbed)
-    with Window(comm, testbed.model.layout.size, testbed.model.layout.dtype) as window:
+    layout = testbed.model.layout
+    with flushed_denormals(), Window(comm, layout.size, layout.dtype) as window:
         own = ServerWindow(window)
         published = WindowParameters(own, *testbed.publishing())
         server = testbed.server(published, trace)
@@ -128,7 +130,8 @@ def follow(comm: MPI.Intracomm) -> None:
     assert isinstance(plan, Config)
     n_workers, worker = comm.size - 1, comm.rank - 1
     testbed = _prepare(comm, assemble(plan, n_workers, reference_step_s=1.0))
-    with Window(comm, testbed.model.layout.size, testbed.model.layout.dtype) as window:
+    layout = testbed.model.layout
+    with flushed_denormals(), Window(comm, layout.size, layout.dtype) as window:
         own = WorkerWindow(window)
         clock = _start(comm, testbed)
         program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker)).program()
