@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from adsp_kernels._jit import kernel
 from adsp_kernels.lrn_vector import normalised
-from adsp_kernels.vector import LANES, Index, Machine, Memory, Vector, registers, vector_code
+from adsp_kernels.vector import LANES, Index, Machine, Memory, State, Vector, registers, vector_code
 
 Floats = NDArray[np.floating[Any]]
 Scalar = np.floating[Any]
@@ -49,13 +49,15 @@ def _pixels(n: int) -> Any:
         """`at` is the first patch's first element, `line` the elements of a row of the framed image."""
 
         def tile(blocks: Sequence[int]) -> None:
-            def kernel_row(i: Index, total: list[list[Vector]]) -> list[list[Vector]]:
-                for k in range(PATCH_ROW):
+            def kernel_row(i: Index, total: State) -> State:
+                def number(k: Index, total: list[list[Vector]]) -> list[list[Vector]]:
                     weights = [w[(i * PATCH_ROW + k) * CHANNELS + c] for c in blocks]
-                    for p in range(n):
-                        x = framed.spread(at + i * line + (p * COLOURS + k))
-                        total[p] = [a + x * b for a, b in zip(total[p], weights, strict=True)]
-                return total
+                    for p, sums in enumerate(total):
+                        x = framed.spread(at + i * line + k + p * COLOURS)
+                        sums[:] = [a + x * b for a, b in zip(sums, weights, strict=True)]
+                    return total
+
+                return v.loop(PATCH_ROW, total, number)
 
             for p, pixel in enumerate(v.loop(SIZE, v.zeros(n, len(blocks)), kernel_row)):
                 for c, value in zip(blocks, pixel, strict=True):
