@@ -32,16 +32,20 @@ def forward(
     x: Floats, w_x: Floats, w_h: Floats, b: Floats, panels: Floats, state: Floats, gates: Floats, c: Floats
 ) -> None:
     """Store the gates of all steps, the states around them, and the weights as panels. `x` is (T, batch, inputs)."""
-    steps, batch, _ = x.shape
+    steps, batch, inputs = x.shape
     hidden, width = w_h.shape[0], state.shape[2]
     for p in range(len(panels)):
         _pack(w_h, p, panels[p, :hidden])
         _pack(w_x, p, panels[p, hidden : width - 1])
         _pack(b.reshape(1, -1), p, panels[p, width - 1 :])
-    state[0, :, :hidden] = 0
-    state[:steps, :, hidden : width - 1] = x
-    state[:, :, width - 1] = 1
-    c[0] = 0
+    _clear(c[0].reshape(-1))
+    for n in range(batch):
+        for j in range(hidden):
+            state[0, n, j] = np.float32(0)
+        for t in range(steps):
+            for j in range(inputs):
+                state[t, n, hidden + j] = x[t, n, j]
+            state[t, n, width - 1] = np.float32(1)
     for t in range(steps):
         for p in range(len(panels)):
             _open_gates(batch, width, hidden, LANES * p, state[t], panels[p], gates[t, p], c[t], c[t + 1], state[t + 1])
@@ -72,11 +76,13 @@ def backward(
     hidden, width = w_h.shape[0], state.shape[2]
     for p in range(len(panels)):
         _pack_transposed(w_h, p, transposed[p])
-    panels[:] = 0
-    dc[:] = 0
-    dh[steps % 2] = dy
+    _clear(panels.reshape(-1))
+    _clear(dc.reshape(-1))
+    for n in range(batch):
+        for j in range(hidden):
+            dh[steps % 2, n, j] = dy[n, j]
     for t in range(steps - 1, -1, -1):
-        dh[t % 2] = 0
+        _clear(dh[t % 2].reshape(-1))
         for p in range(len(panels)):
             _close_gates(batch, hidden, LANES * p, gates[t, p], c[t], c[t + 1], dc, dh[(t + 1) % 2], sums)
             add_product(width, batch, WIDE, state[t], 1, width, sums, panels[p])
@@ -85,6 +91,13 @@ def backward(
         _unpack(panels[p, :hidden], p, dw_h)
         _unpack(panels[p, hidden : width - 1], p, dw_x)
         _unpack(panels[p, width - 1 :], p, db.reshape(1, -1))
+
+
+@kernel
+def _clear(x: Floats) -> None:
+    """Do x[:] = 0, which takes seconds to compile."""
+    for k in range(x.size):
+        x[k] = np.float32(0)
 
 
 @kernel

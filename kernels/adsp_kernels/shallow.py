@@ -61,7 +61,9 @@ def perceptron(w: Floats, x: Floats, y: Labels, decay: float, h: Floats, z: Floa
     layer, d_layer, back = h[0, :batch], h[1, :batch], h[0, batch:]
     scores, d_scores, wide, d_wide = z[0, :batch], z[1, :batch], z[0, batch:], z[1, batch:]
     _widen(w[n_first:], wide)
-    back[:classes] = wide[:hidden, :classes].T
+    for k in range(classes):
+        for j in range(hidden):
+            back[k, j] = wide[j, k]
 
     store_product(batch, features, hidden, x, features, 1, w1, layer)
     _rectify(batch, hidden, b1, layer)
