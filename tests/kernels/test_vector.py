@@ -1,5 +1,6 @@
 """The vector layer: each operation against numpy, in small kernels as others would write them."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,24 @@ def test_loop_in_a_loop_with_sums(rng: np.random.Generator, n: int) -> None:
     a, b = rng.normal(size=(2, n)).astype(np.float32), rng.normal(size=(n, 16)).astype(np.float32)
     c = np.full((2, 16), np.nan, np.float32)
     product(a, b, c)
+    np.testing.assert_allclose(c, a @ b, atol=1e-5)
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "kernels.md"
+_example: dict[str, Any] = {"vector_code": vector_code}
+exec(DOCS.read_text().partition("```python\n")[2].partition("```")[0], _example)
+four_rows = _example["four_rows"]
+
+
+@kernel
+def documented(a: Any, b: Any, c: Any) -> None:
+    four_rows(a.shape[1], a, b, c)
+
+
+def test_documented_example(rng: np.random.Generator) -> None:
+    a, b = rng.normal(size=(4, 9)).astype(np.float32), rng.normal(size=(9, 16)).astype(np.float32)
+    c = np.full((4, 16), np.nan, np.float32)
+    documented(a, b, c)
     np.testing.assert_allclose(c, a @ b, atol=1e-5)
 
 

@@ -33,6 +33,11 @@ def test_vector_code_is_taken_where_there_is_some() -> None:
     assert kind(SHAPE, "float64") is kind((28, 28, 3)) is kind((24, 24, 1)) is kind((24, 32, 3)) is CnnCifar
 
 
+def test_other_machines_take_the_plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cnn_cifar_fast, "IS_VECTOR_MACHINE", False)
+    assert type(models.create(OPTIONS, SHAPE, 10)) is CnnCifar
+
+
 @pytest.mark.parametrize("side", [24, 32])
 def test_gradient_is_that_of_the_plain_kernels(side: int) -> None:
     shape = (side, side, 3)
