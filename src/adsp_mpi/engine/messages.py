@@ -64,3 +64,4 @@ class WorkerStatus:
     worst_overrun: float = 1.0
     retries: int = 0
     heartbeat: int = 0
+    samples: int = 0  # in all steps

@@ -51,7 +51,7 @@ class Server:
         self._trace = trace
         n = setting.n_workers
         self._held: dict[int, _Held] = {}
-        self.cluster = Cluster(n, [0] * n, [math.nan] * n, live=set(range(n)), held=self._held.keys())
+        self.cluster = Cluster(n, live=set(range(n)), held=self._held.keys())
         self.controls = [Control(scheme.target(i), scheme.batch_size(i)) for i in range(n)]
         self.statuses = [WorkerStatus() for _ in range(n)]
         self.stop_reason: str | None = None
@@ -65,7 +65,7 @@ class Server:
         self._n_ticks = 0
         self._next_record_s = setting.check_period_s * (1 - 1e-9)
         self._n_rounds = 0
-        self._recorded = [(0, 0.0)] * n  # steps and compute_s of the last row of each worker
+        self._measured = [(0, 0, 0.0)] * n  # steps, samples and compute_s of each worker at the last measurement
         self._n_below_target = 0
         self._is_sample_wanted = False
         self._settled: dict[int, int] = {}  # worker -> number of a commit that is settled but not yet released
@@ -104,6 +104,8 @@ class Server:
         control = self._change(worker)
         control.acknowledged = commit.number
         held = _Held(commit, update, now_s)
+        self.cluster.batch_sizes[worker] = commit.batch_size
+        self.cluster.learning_rates[worker] = commit.learning_rate
         if self.stop_reason is not None:
             self._settle(held, CommitStatus.STOPPED, now_s)
         else:
@@ -131,11 +133,14 @@ class Server:
         if now_s < self._n_ticks * self._tick_s:
             return
         self._n_ticks = int(now_s / self._tick_s + 1e-9) + 1  # a tick missed by a busy machine is not made up for
+        is_record_due = now_s >= self._next_record_s
+        if is_record_due:
+            self._measure_speeds()  # the scheme sees the period that ends here
         self._scheme.on_tick(now_s, self.cluster)
         self._is_sample_wanted = True
         self._retarget()
-        if now_s >= self._next_record_s:
-            self.record_workers(now_s)
+        if is_record_due:
+            self._add_worker_rows(now_s)
             self._next_record_s += self._tick_s * TICKS_PER_CHECK_PERIOD
 
     def on_loss(self, sample: LossSample) -> None:
@@ -155,29 +160,8 @@ class Server:
 
     def record_workers(self, now_s: float) -> None:
         """Record what the workers last told about themselves: every check period and at the end."""
-        for worker, status in enumerate(self.statuses):
-            control = self.controls[worker]
-            before_steps, before_s = self._recorded[worker]
-            steps, compute_s = status.steps - before_steps, status.compute_s - before_s
-            self._recorded[worker] = (status.steps, status.compute_s)
-            step_time_s = self.cluster.step_times_s[worker] = compute_s / steps if steps else math.nan
-            self._trace.add(
-                "workers",
-                time_s=now_s,
-                worker=worker,
-                steps=status.steps,
-                commits=self.cluster.commits[worker],
-                compute_s=status.compute_s,
-                communication_s=status.communication_s,
-                blocked_s=status.blocked_s,
-                other_s=status.other_s,
-                step_time_s=step_time_s,
-                batch_size=control.batch_size,
-                target=control.target,
-                overruns=status.overruns,
-                worst_overrun_ratio=status.worst_overrun,
-                retries=status.retries,
-            )
+        self._measure_speeds()
+        self._add_worker_rows(now_s)
 
     def stop(self, now_s: float, reason: str) -> None:
         """Make the current version the final one and tell everybody."""
@@ -191,6 +175,37 @@ class Server:
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
+    def _measure_speeds(self) -> None:
+        """Take the mean step times since the last measurement."""
+        for worker, status in enumerate(self.statuses):
+            before_steps, before_samples, before_s = self._measured[worker]
+            steps, samples = status.steps - before_steps, status.samples - before_samples
+            compute_s = status.compute_s - before_s
+            self._measured[worker] = (status.steps, status.samples, status.compute_s)
+            self.cluster.step_times_s[worker] = compute_s / steps if steps else math.nan
+            self.cluster.sample_times_s[worker] = compute_s / samples if samples else math.nan
+
+    def _add_worker_rows(self, now_s: float) -> None:
+        for worker, status in enumerate(self.statuses):
+            control = self.controls[worker]
+            self._trace.add(
+                "workers",
+                time_s=now_s,
+                worker=worker,
+                steps=status.steps,
+                commits=self.cluster.commits[worker],
+                compute_s=status.compute_s,
+                communication_s=status.communication_s,
+                blocked_s=status.blocked_s,
+                other_s=status.other_s,
+                step_time_s=self.cluster.step_times_s[worker],
+                batch_size=control.batch_size,
+                target=control.target,
+                overruns=status.overruns,
+                worst_overrun_ratio=status.worst_overrun,
+                retries=status.retries,
+            )
+
     def _publish_ready(self, now_s: float) -> None:
         while self.stop_reason is None and (members := self._scheme.ready(self.cluster)):
             held = [self._held[worker] for worker in sorted(members)]
@@ -201,7 +216,7 @@ class Server:
                     self._settle(each, CommitStatus.APPLIED, now_s, weight, bits)
                 self._n_rounds += 1
                 self._check_counts(now_s)
-                return
+                continue  # one commit may have been waiting for another's
             bad = [each for each in held if not self._published.is_finite(each.update)] or held
             for each in bad:
                 self._settle(each, CommitStatus.REFUSED, now_s)

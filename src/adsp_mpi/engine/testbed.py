@@ -83,7 +83,9 @@ class Testbed:
 
     def publishing(self) -> tuple[Array, float, float]:
         """Return initial parameters, η and μ."""
-        return self.model.initial(self.config.run.seed), self.global_learning_rate, self.config.sync.momentum
+        momentum = self.config.sync.momentum
+        initial = self.model.initial(self.config.run.seed)
+        return initial, self.global_learning_rate, 0.0 if momentum == "auto" else momentum
 
     def server(self, published: PublishedParameters, trace: Trace) -> Server:
         """Return a fresh server."""
@@ -116,7 +118,7 @@ def assemble(config: Config, n_workers: int, reference_step_s: float | None = No
     shards = make_shards(dataset.train.y, n_workers, config.data, config.run.seed)
     model = models.create(config.model, dataset.sample_shape, dataset.n_classes)
     fleet, setting = _fleet(config, n_workers, reference_step_s)
-    return Testbed(
+    testbed = Testbed(
         config=config,
         setting=setting,
         scheme_class=scheme_class(config.scheme),
@@ -125,6 +127,8 @@ def assemble(config: Config, n_workers: int, reference_step_s: float | None = No
         sampler=Sampler(dataset.train, shards, config.run.seed),
         devices=fleet,
     )
+    testbed.scheme()  # it may refuse the number of workers
+    return testbed
 
 
 def refit(testbed: Testbed, reference_step_s: float) -> Testbed:

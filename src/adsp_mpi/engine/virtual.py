@@ -84,7 +84,7 @@ class VirtualDriver:
                 worker.status.phase = Phase.COMPUTING
                 duration_s = self._testbed.step_duration_s(worker.index, request.step, request.batch_size, self._now_s)
                 request.run()
-                self._after(duration_s, partial(self._computed, worker))
+                self._after(duration_s, partial(self._computed, worker, request.batch_size))
             case HandIn():
                 worker.status.phase = Phase.COMMITTING
                 self._after(device.uplink_s(request.update.nbytes), partial(self._send, worker, request))
@@ -106,9 +106,10 @@ class VirtualDriver:
         worker.status.communication_s += self._now_s - worker.since_s
         self._reply(worker, version)
 
-    def _computed(self, worker: _VirtualWorker) -> None:
+    def _computed(self, worker: _VirtualWorker, batch_size: int) -> None:
         worker.status.compute_s += self._now_s - worker.since_s
         worker.status.steps += 1
+        worker.status.samples += batch_size
         self._reply(worker)
 
     def _send(self, worker: _VirtualWorker, request: HandIn) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt
 
 from adsp_mpi.sync.base import Cluster, LossSample, Progress, Scheme, SearchWindow, Setting, SyncOptions
+from adsp_mpi.sync.momentum import implicit_momentum
 from adsp_mpi.sync.rate_search import RateSearch
 
 EPOCH_IN_CHECK_PERIODS = 20  # the paper: 1200 s and 60 s
@@ -44,6 +46,7 @@ class Adsp(Scheme):
 
     name: ClassVar[str] = "adsp"
     summary: ClassVar[str] = "ADSP: nobody waits, timers equalise commit counts, the commit rate is searched online"
+    source: ClassVar[str] = "Hu, Wang, Wu, AAAI 2020"
     Options: ClassVar[type[SyncOptions]] = AdspOptions
 
     def __init__(self, options: AdspOptions, setting: Setting) -> None:
@@ -76,6 +79,12 @@ class Adsp(Scheme):
     def target(self, worker: int) -> float:
         """ΔC_i: what this worker is to commit until the next checkpoint."""
         return self._deltas[worker]
+
+    def implicit_momentum(self, cluster: Cluster) -> float:
+        """Return the form of the paper, Prop. 1, from ΔC_i and the speeds of the last check period."""
+        speeds = [self._period_s / cluster.step_times_s[worker] for worker in cluster.live]
+        rates = [self._deltas[worker] for worker in cluster.live]
+        return implicit_momentum(rates, speeds) if speeds and not math.isnan(sum(speeds)) else math.nan
 
     def on_tick(self, time_s: float, cluster: Cluster) -> None:
         """At a checkpoint, raise the target and spread what is left of it."""

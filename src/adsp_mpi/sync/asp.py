@@ -18,3 +18,4 @@ class Asp(Scheme):
 
     name: ClassVar[str] = "asp"
     summary: ClassVar[str] = "asynchronous parallel: commit after every step, never wait"
+    source: ClassVar[str] = "Recht et al., NIPS 2011; Dean et al., NIPS 2012"

@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Lt
 
+from adsp_mpi.sync.momentum import explicit_momentum
+
 
 @dataclass(frozen=True, kw_only=True)
 class SyncOptions:
@@ -27,8 +29,10 @@ class SyncOptions:
     check_period_s: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
     # η, by which the server multiplies updates; auto is 1/m for every scheme, or a comparison would be unfair
     global_learning_rate: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
-    # μ: the server's momentum, once per version
-    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    # μ: the server's momentum, once per version; auto is what asynchrony leaves of target_momentum
+    momentum: Annotated[float, Ge(0), Lt(1)] | Literal["auto"] = 0.0
+    # μ*, explicit and implicit momentum together, with momentum = "auto"
+    target_momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,19 @@ class Cluster:
     n_workers: int
     commits: list[int] = field(default_factory=list)  # applied, per worker: the worker's clock
     step_times_s: list[float] = field(default_factory=list)  # mean of the last check period; nan if not known
+    sample_times_s: list[float] = field(default_factory=list)  # the same per sample
+    batch_sizes: list[int] = field(default_factory=list)  # of the last commit that arrived; 0 before the first
+    learning_rates: list[float] = field(default_factory=list)  # local ones, of the same; nan before the first
     live: set[int] = field(default_factory=set)
     held: Set[int] = frozenset()  # workers whose commit has arrived and is not yet merged
+
+    def __post_init__(self) -> None:
+        n = self.n_workers
+        self.commits = self.commits or [0] * n
+        self.step_times_s = self.step_times_s or [math.nan] * n
+        self.sample_times_s = self.sample_times_s or [math.nan] * n
+        self.batch_sizes = self.batch_sizes or [0] * n
+        self.learning_rates = self.learning_rates or [math.nan] * n
 
     @property
     def slowest_clock(self) -> int:
@@ -109,11 +124,13 @@ class Scheme:
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    source: ClassVar[str] = ""  # where it was published
     Options: ClassVar[type[SyncOptions]] = SyncOptions
 
     def __init__(self, options: SyncOptions, setting: Setting) -> None:
         self.setting = setting
         self._momentum = options.momentum
+        self._target_momentum = options.target_momentum
 
     # ---- the worker's side: a pure function of what the worker knows -------------------------------------------
 
@@ -141,7 +158,16 @@ class Scheme:
 
     def momentum(self, cluster: Cluster) -> float:
         """Return μ, the server's momentum from now on; asked at every tick."""
+        if self._momentum == "auto":
+            return explicit_momentum(self._target_momentum, self.implicit_momentum(cluster))
         return self._momentum
+
+    def implicit_momentum(self, cluster: Cluster) -> float:
+        """Return μ_implicit, what the scheme's asynchrony is worth; nan while it is not known.
+
+        Commits merged at arrival: 1 − 1/m of Mitliagkas et al., Allerton 2016. A barrier has none.
+        """
+        return 1 - 1 / max(len(cluster.live), 1)
 
     def may_continue(self, worker: int, cluster: Cluster) -> bool:
         """Whether a worker whose commit has been applied may start its next step."""

@@ -18,7 +18,12 @@ class Bsp(Scheme):
 
     name: ClassVar[str] = "bsp"
     summary: ClassVar[str] = "bulk synchronous parallel: one step each, everybody waits for the slowest"
+    source: ClassVar[str] = "Valiant, CACM 1990"
 
     def ready(self, cluster: Cluster) -> Set[int]:
         """All commits of the round, once they are all there."""
         return whole_round(cluster)
+
+    def implicit_momentum(self, cluster: Cluster) -> float:
+        """None: a barrier leaves no asynchrony."""
+        return 0.0

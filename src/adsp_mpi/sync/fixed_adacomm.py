@@ -30,6 +30,7 @@ class FixedAdacomm(Scheme):
 
     name: ClassVar[str] = "fixed_adacomm"
     summary: ClassVar[str] = "local SGD: tau steps each, then everybody waits and updates are averaged"
+    source: ClassVar[str] = "Stich, ICLR 2019; Wang & Joshi, MLSys 2019; Hu et al., AAAI 2020"
     Options: ClassVar[type[SyncOptions]] = FixedAdacommOptions
 
     def __init__(self, options: FixedAdacommOptions, setting: Setting) -> None:
@@ -47,3 +48,7 @@ class FixedAdacomm(Scheme):
     def ready(self, cluster: Cluster) -> Set[int]:
         """All commits of the round, once they are all there."""
         return whole_round(cluster)
+
+    def implicit_momentum(self, cluster: Cluster) -> float:
+        """None: a barrier leaves no asynchrony."""
+        return 0.0

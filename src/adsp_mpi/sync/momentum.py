@@ -1,8 +1,11 @@
-"""The implicit momentum of asynchronous commits, in its two published forms."""
+"""The implicit momentum of asynchronous commits, in its two published forms, and the explicit one beside it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+LOWEST, HIGHEST = -0.5, 0.99  # explicit momentum
 
 
 def implicit_momentum(commit_rates: Sequence[float], speeds_per_period: Sequence[float]) -> float:
@@ -42,6 +45,18 @@ def implicit_momentum_from_steps(steps_per_commit: Sequence[float]) -> float:
     """
     _check_positive("steps_per_commit", steps_per_commit)
     return _momentum(steps_per_commit)
+
+
+def explicit_momentum(target_momentum: float, implicit: float) -> float:
+    """Return μ = μ* − μ_implicit within [−0.5, 0.99]; 0 while μ_implicit is not known (nan).
+
+    Notes
+    -----
+    Source: Mitliagkas et al., "Asynchrony begets momentum", Allerton 2016, and Hadjis et al., "Omnivore", 2016: an
+    asynchronous run wants less momentum, if need be a negative one. Differs: Omnivore finds μ by short trial runs;
+    the difference is our short cut, and so are its bounds.
+    """
+    return 0.0 if math.isnan(implicit) else min(max(target_momentum - implicit, LOWEST), HIGHEST)
 
 
 def _momentum(delays: Sequence[float]) -> float:

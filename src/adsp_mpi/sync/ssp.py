@@ -42,6 +42,7 @@ class Ssp(Scheme):
 
     name: ClassVar[str] = "ssp"
     summary: ClassVar[str] = "stale synchronous parallel: at most s steps ahead of the slowest worker"
+    source: ClassVar[str] = "Ho et al., NIPS 2013"
     Options: ClassVar[type[SyncOptions]] = SspOptions
 
     def __init__(self, options: SspOptions, setting: Setting) -> None:

@@ -18,7 +18,7 @@ def published(momentum=0.0, eta=0.25, n_buffers=4, dtype=np.float32):
     return PublishedParameters(buffers, initial, eta, momentum), initial, buffers
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("momentum", [0.0, 0.9, -0.4])
 def test_versions_follow_the_formula(momentum):
     """V ← μV + ηΣU; W ← W + V (Hu et al. 2020, Alg. 2, server), here in float64 by numpy."""
     parameters, w, _ = published(momentum, dtype=np.float64)
@@ -29,6 +29,18 @@ def test_versions_follow_the_formula(momentum):
         v = momentum * v + 0.25 * np.sum(updates, axis=0)
         w = w + v
         assert parameters.version == version
+        np.testing.assert_allclose(parameters.current, w, rtol=1e-13)
+
+
+def test_momentum_may_change_between_versions_and_be_negative():
+    parameters, w, _ = published(dtype=np.float64)
+    v = np.zeros(N)
+    for momentum, update in zip((0.0, -0.5, 0.9, 0.0, -0.1), vectors(5, dtype=np.float64), strict=True):
+        parameters.momentum = momentum
+        parameters.merge([update])
+        step = momentum * v + 0.25 * update
+        w = w + step
+        v = step if parameters.version > 1 else v  # V is kept from the first momentum on
         np.testing.assert_allclose(parameters.current, w, rtol=1e-13)
 
 

@@ -12,6 +12,7 @@ from adsp_mpi.engine.server import Server
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync import scheme_class
+from adsp_mpi.sync.asp import Asp
 from adsp_mpi.sync.base import LossSample, Setting
 
 N_PARAMETERS = 4
@@ -19,16 +20,20 @@ APPLIED, REFUSED, STOPPED = CommitStatus
 
 
 class Bench:
-    """A server of zeros with η = 1 and a check period of 60 s, and one commit number per worker."""
+    """A server of zeros with η = 1 and a check period of 60 s, and one commit number per worker.
+
+    `scheme` is a name, or a class with the options of ASP.
+    """
 
     def __init__(self, scheme, n_workers=2, sync=None, **stop):
-        config = build_config({"sync": {"scheme": scheme, **(sync or {})}, "stop": stop})
+        name, rules = (scheme, scheme_class(scheme)) if isinstance(scheme, str) else ("asp", scheme)
+        config = build_config({"sync": {"scheme": name, **(sync or {})}, "stop": stop})
         setting = Setting(n_workers, check_period_s=60.0)
         zeros = np.zeros(N_PARAMETERS, np.float32)
         self.published = PublishedParameters(list(np.zeros((2, N_PARAMETERS), np.float32)), zeros, 1.0, 0.0)
         self.trace = Trace({})
-        rules = scheme_class(scheme)(config.sync, setting)
-        self.server = Server(rules, setting, config, self.published, self.trace)
+        self.rules = rules(config.sync, setting)
+        self.server = Server(self.rules, setting, config, self.published, self.trace)
         self.numbers = [0] * n_workers
         self.server.take_changed()
 
@@ -205,6 +210,53 @@ def test_workers_are_recorded_every_check_period():
     assert workers["time_s"].tolist() == [60.0, 60.0, 120.0, 120.0]
     assert workers["steps"].tolist() == [35, 0, 65, 0]
     np.testing.assert_array_equal(workers["step_time_s"], [2.0, np.nan, 2.0, np.nan])
+
+
+class Watched(Asp):
+    """Notes what a scheme is shown at ticks."""
+
+    def __init__(self, options, setting):
+        super().__init__(options, setting)
+        self.shown = []
+
+    def on_tick(self, time_s, cluster):
+        self.shown.append((cluster.step_times_s[0], cluster.sample_times_s[0]))
+
+
+def test_scheme_sees_at_a_checkpoint_the_speeds_of_the_period_that_ends_there():
+    bench = Bench(Watched, n_workers=1)
+    for now_s in np.arange(0.0, 130.0, 10.0):
+        bench.server.statuses[0].steps += 5
+        bench.server.statuses[0].samples += 20 if now_s <= 60 else 40
+        bench.server.statuses[0].compute_s += 10.0
+        bench.server.on_time(now_s)
+    unknown = (math.nan, math.nan)
+    expected = [unknown] * 6 + [(2.0, 0.5)] * 6 + [(2.0, 0.25)]
+    np.testing.assert_array_equal(bench.rules.shown, expected)
+
+
+def test_scheme_sees_batch_size_and_learning_rate_of_the_last_commit():
+    bench = Bench("bsp")
+    assert bench.server.cluster.batch_sizes == [0, 0]
+    bench.commit(1)
+    assert (bench.server.cluster.batch_sizes, bench.server.cluster.held) == ([0, 8], {1})
+    np.testing.assert_array_equal(bench.server.cluster.learning_rates, [math.nan, 0.1])
+
+
+class InTurn(Asp):
+    """Worker 0 goes first: a commit that is not ready when it comes is ready with another's."""
+
+    def ready(self, cluster):
+        return cluster.held & {0} if 0 in cluster.held or not cluster.commits[0] else cluster.held
+
+
+def test_commit_that_waited_for_another_makes_the_next_version_at_once():
+    bench = Bench(InTurn)
+    assert bench.commit(1) == {1}
+    assert bench.answers(1) == (1, 0, 0)
+    assert bench.commit(0) == {0, 1}
+    assert bench.log("worker", "version", "round") == [(0, 1, 0), (1, 2, 1)]
+    assert bench.answers(1) == (1, 1, 2)
 
 
 def test_time_limit_is_kept_to_between_ticks():

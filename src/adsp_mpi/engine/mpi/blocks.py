@@ -41,7 +41,8 @@ STATUS = np.dtype(
         ("worst_overrun", "f8"),
         ("retries", "i8"),
         ("pinned", "i8"),  # version that rank 0 shall spare, plus one; 0 for none
-        ("spare", "i8", 3),
+        ("samples", "i8"),
+        ("spare", "i8", 2),
         ("seal", "u8"),
     ]
 )
@@ -112,18 +113,15 @@ def pack_status(record: Record, status: WorkerStatus, pinned: int) -> None:
     times = (status.compute_s, status.communication_s, status.blocked_s, status.other_s)
     counts = (status.overruns, status.worst_overrun, status.retries)
     head = (status.heartbeat, int(status.phase), status.steps, status.commits)
-    record[()] = (*head, *times, *counts, pinned, 0, 0)
+    record[()] = (*head, *times, *counts, pinned, status.samples, 0, 0)
     seal(record)
 
 
 def unpack_status(record: Record) -> WorkerStatus:
     """Read a status record."""
-    heartbeat, phase, steps, commits, compute, communication, blocked, other, overruns, worst, retries, *_ = (
-        record.item()
-    )
-    return WorkerStatus(
-        Phase(phase), steps, commits, compute, communication, blocked, other, overruns, worst, retries, heartbeat
-    )
+    values = dict(zip(STATUS.names or (), record.item(), strict=True))
+    fields = {name: values[name] for name in WorkerStatus.__dataclass_fields__}
+    return WorkerStatus(**(fields | {"phase": Phase(fields["phase"])}))
 
 
 def pack_header(record: Record, commit: Commit) -> None:

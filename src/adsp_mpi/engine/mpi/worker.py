@@ -85,6 +85,7 @@ class WorkerDriver:
         request.run()
         self._throttle.pad(target_s)
         self._status.steps += 1
+        self._status.samples += request.batch_size
         self._status.overruns = self._throttle.overruns
         self._status.worst_overrun = self._throttle.worst_ratio
         self._status.compute_s += self._lap()
