@@ -106,13 +106,3 @@ def backward_1(
         lrn_vector.through_norm(pooled[n], maps, bias, alpha, maps, db)
         first_layer.add_weight_gradient(framed[n], winner[n], maps, dw_rows)
     first_layer.unpack(dw_rows, dw)
-
-
-@kernel
-def exchange_channels(w: Floats, w_exchanged: Floats) -> None:
-    """Store the weights, shape (5, 5, 64, 64), with their last two axes exchanged."""
-    for i in range(w.shape[0]):
-        for j in range(w.shape[1]):
-            for f in range(w.shape[3]):
-                for c in range(w.shape[2]):
-                    w_exchanged[i, j, f, c] = w[i, j, c, f]

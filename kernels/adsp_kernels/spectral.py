@@ -3,8 +3,9 @@
 Maps of 12x12 or 16x16 pixels, with the two zeros of padding that opposite sides share, fill a period of 14 or 18.
 With the spectra X of the input, W of the weights and Y of the output, and * for the conjugate, in each frequency:
 
-    Y = X W*        dX = dY W^T        dW = X^T dY*
+    Y = X W*        dX = dY V*        dW = X^T dY*
 
+where V is the spectrum of the weights turned by half a turn, with their channels exchanged.
 A spectrum is a flat array: frequency after frequency, `plane_size(rows)` elements each, of which the rows' (images' or,
 of weights, input channels') 64 real and 64 imaginary parts are used. Source: Mathieu, Henaff, LeCun: Fast training of
 convolutional networks through FFTs, ICLR 2014.
@@ -106,8 +107,8 @@ def spectrum_to_weights(side: int, spectrum: Floats, w: Floats, scratch: Floats)
                 _taps_18_inverse(spectrum, at, plane, w, into, SIZE * tap, tap, scratch)
 
 
-def _product(rows: int, is_conjugate: bool) -> Callable[..., None]:
-    """Return vector code for `rows` rows and 32 columns of c = a b, or of a b*, of complex matrices.
+def _product(rows: int) -> Callable[..., None]:
+    """Return vector code for `rows` rows and 32 columns of c = a b*, complex matrices.
 
     `a_row` elements lie between the rows of `a`, `a_step` between the numbers that are summed over. The rows of `b` and
     `c` are those of a spectrum.
@@ -135,8 +136,6 @@ def _product(rows: int, is_conjugate: bool) -> Callable[..., None]:
             def step(k: Index, total: list[list[list[Vector]]]) -> list[list[list[Vector]]]:
                 real = [b[b_at + k * ROW + j] for j in columns]
                 imaginary = [b[b_at + k * ROW + (j + IMAGINARY)] for j in columns]
-                if not is_conjugate:
-                    imaginary = [-part for part in imaginary]
                 for r, row in enumerate(total):
                     here = a_at + k * a_step + a_row * (first_row + r)
                     x, y = a.spread(here), a.spread(here + IMAGINARY)
@@ -156,38 +155,33 @@ def _product(rows: int, is_conjugate: bool) -> Callable[..., None]:
     return product
 
 
-_product_tile, _product_row = _product(TILE, is_conjugate=False), _product(1, is_conjugate=False)
-_conjugate_tile, _conjugate_row = _product(TILE, is_conjugate=True), _product(1, is_conjugate=True)
+_tile, _row = _product(TILE), _product(1)
 
 
 @kernel
 def outputs(x: Floats, w: Floats, y: Floats, images: int, n: int) -> None:
-    """Store Y = X W* in all `n` frequencies."""
+    """Store Y = X W* in all `n` frequencies; or dX = dY V*."""
     plane, w_plane = plane_size(images), plane_size(CHANNELS)
     whole = images - images % TILE
     for f in range(n):
         for j in (0, 2 * LANES):
             for r in range(0, whole, TILE):
                 at = f * plane + r * ROW
-                _conjugate_tile(CHANNELS, x, at, ROW, 1, w, f * w_plane + j, y, at + j)
+                _tile(CHANNELS, x, at, ROW, 1, w, f * w_plane + j, y, at + j)
             for r in range(whole, images):
                 at = f * plane + r * ROW
-                _conjugate_row(CHANNELS, x, at, ROW, 1, w, f * w_plane + j, y, at + j)
+                _row(CHANNELS, x, at, ROW, 1, w, f * w_plane + j, y, at + j)
 
 
 @kernel
-def input_gradients(dy: Floats, w_transposed: Floats, dx: Floats, images: int, n: int) -> None:
-    """Store dX = dY W^T in all `n` frequencies; `w_transposed` is that of the weights with their channels exchanged."""
-    plane, w_plane = plane_size(images), plane_size(CHANNELS)
-    whole = images - images % TILE
-    for f in range(n):
-        for j in (0, 2 * LANES):
-            for r in range(0, whole, TILE):
-                at = f * plane + r * ROW
-                _product_tile(CHANNELS, dy, at, ROW, 1, w_transposed, f * w_plane + j, dx, at + j)
-            for r in range(whole, images):
-                at = f * plane + r * ROW
-                _product_row(CHANNELS, dy, at, ROW, 1, w_transposed, f * w_plane + j, dx, at + j)
+def turned(w: Floats, v: Floats) -> None:
+    """Store the weights, shape (5, 5, 64, 64), turned by half a turn, and with their channels exchanged, in `v`."""
+    size = w.shape[0]
+    for i in range(size):
+        for j in range(size):
+            for f in range(w.shape[3]):
+                for c in range(w.shape[2]):
+                    v[size - 1 - i, size - 1 - j, f, c] = w[i, j, c, f]
 
 
 @kernel
@@ -198,4 +192,4 @@ def weight_gradients(x: Floats, dy: Floats, dw: Floats, images: int, n: int) -> 
         for j in (0, 2 * LANES):
             for r in range(0, CHANNELS, TILE):
                 into = f * w_plane + r * ROW + j
-                _conjugate_tile(images, x, f * plane + r, 1, ROW, dy, f * plane + j, dw, into)
+                _tile(images, x, f * plane + r, 1, ROW, dy, f * plane + j, dw, into)

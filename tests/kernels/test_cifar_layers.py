@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from adsp_kernels import cifar_layers, conv, first_layer, lrn, lrn_vector, pool, relu, second_layer
+from adsp_kernels import conv, first_layer, lrn, lrn_vector, pool, relu, second_layer
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="vector code is machine code")
 
@@ -111,9 +111,3 @@ def test_second_layer(rng: np.random.Generator, side: int) -> None:
     second_layer.unpool(d, winner, dx)
     pool.backward(d[None], expected_winner, expected_dx)
     np.testing.assert_allclose(dx.reshape(y.shape), expected_dx[0], atol=1e-12)
-
-
-def test_exchanged_channels(rng: np.random.Generator) -> None:
-    w, exchanged = rng.normal(size=(5, 5, 3, 4)), np.empty((5, 5, 4, 3))
-    cifar_layers.exchange_channels(w, exchanged)
-    np.testing.assert_array_equal(exchanged, w.swapaxes(2, 3))

@@ -107,8 +107,9 @@ def test_outputs(rng: np.random.Generator, side: int, images: int) -> None:
 @IMAGES
 def test_input_gradients(rng: np.random.Generator, side: int, images: int) -> None:
     s = _Spectra(rng, side, images)
-    dx = s.empty(images)
-    spectral.input_gradients(s.of_maps(s.dy), s.of_weights(s.w.swapaxes(2, 3)), dx, images, s.n)
+    dx, turned = s.empty(images), np.full_like(s.w, np.nan)
+    spectral.turned(s.w, turned)
+    spectral.outputs(s.of_maps(s.dy), s.of_weights(turned), dx, images, s.n)
     expected = np.empty(s.x.shape)
     conv.backward_input(s.dy.astype(float), s.w.astype(float), expected, s.patches())
     _assert_close(s.maps(dx), expected)

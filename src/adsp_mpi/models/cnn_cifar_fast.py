@@ -60,7 +60,7 @@ class CnnCifarFast(CnnCifar):
             ("w_spectrum", (spectral.FREQUENCIES[half] * spectral.WEIGHTS,), dtype),
             ("dy_columns", (HIDDEN[0], batch_and(LANES - 1)), dtype),
             ("dx_columns", (quarter * quarter * FILTERS, batch_and(LANES - 1)), dtype),
-            ("w2_exchanged", (SIZE, SIZE, FILTERS, FILTERS), dtype),
+            ("w2_turned", (SIZE, SIZE, FILTERS, FILTERS), dtype),
             ("dw1_rows", (FILTERS, SIZE, LANES), dtype),
         ]
 
@@ -92,10 +92,10 @@ class CnnCifarFast(CnnCifar):
         cifar_layers.backward_2(t.d_features, t.winner2, t.conv2, bias, alpha, g["b2"], dy_spectrum, t.maps, t.scratch)
         spectral.weight_gradients(x_spectrum, dy_spectrum, t.w_spectrum, len(x), n)
         spectral.spectrum_to_weights(side, t.w_spectrum, g["w2"], t.scratch)
-        cifar_layers.exchange_channels(p["w2"], t.w2_exchanged)
-        spectral.weights_to_spectrum(side, t.w2_exchanged, t.w_spectrum, t.scratch)
+        spectral.turned(p["w2"], t.w2_turned)
+        spectral.weights_to_spectrum(side, t.w2_turned, t.w_spectrum, t.scratch)
         dx_spectrum = x_spectrum
-        spectral.input_gradients(dy_spectrum, t.w_spectrum, dx_spectrum, len(x), n)
+        spectral.outputs(dy_spectrum, t.w_spectrum, dx_spectrum, len(x), n)
         cifar_layers.backward_1(
             dx_spectrum, t.framed1, t.pool1, t.winner1, bias, alpha, t.dw1_rows, g["w1"], g["b1"], t.maps, t.scratch
         )
