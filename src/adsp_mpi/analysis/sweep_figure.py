@@ -13,7 +13,6 @@ from matplotlib.patches import Patch
 
 from adsp_mpi.analysis.figures import OTHER_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, our_style
 from adsp_mpi.analysis.sweeps import SCHEME, TIME, Panel, Row
-from adsp_mpi.analysis.tables import cell
 
 _WIDTH_INCHES, _PANEL_INCHES = 7.2, 2.5
 _STYLES = ("solid", "dashed", "dotted", "dashdot")
@@ -100,7 +99,7 @@ def _draw_bars(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
             continue
         whisker = [[spread.median - spread.low], [max(0.0, _or(spread.high, spread.median) - spread.median)]]
         bar = axes.barh(place, spread.median, 0.75, color=_colour(row), xerr=whisker, error_kw={"linewidth": 0.8})
-        axes.bar_label(bar, [cell(spread.median)], padding=3)
+        axes.bar_label(bar, [_short(spread.median)], padding=3)
     _name_rows(axes, rows)
     axes.set(xlabel=_word(panel.y), xmargin=0.2)
     axes.set_xlim(0, None)
@@ -174,7 +173,7 @@ def _head(figure: Figure, rows: Sequence[Row], panels: Sequence[Panel]) -> None:
     schemes = list(dict.fromkeys(str(row.point[SCHEME]) for row in rows if SCHEME in row.point))
     if len(schemes) > 1 and any(panel.kind in ("curves", "lines") for panel in panels):
         handles = [Patch(color=SCHEME_COLOURS.get(name, OTHER_COLOUR), label=name) for name in schemes]
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)))
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)))
 
 
 def _name_rows(axes: Axes, rows: Sequence[Row]) -> None:
@@ -201,6 +200,10 @@ def _colour(row: Row) -> str:
 
 def _word(name: str) -> str:
     return _WORDS.get(name, name)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _or(value: float, otherwise: float) -> float:

@@ -141,7 +141,8 @@ def sweep_table(
             columns[f"paper: {_heading(quantity)}"] = [row.paper.get(quantity) for row in rows]
         if quantity == TIME and reference is not None:
             ours = [_ratio(row, rows, reference, lambda each: each.spread(TIME).median) for row in rows]
-            columns[f"× {reference}"] = ours
+            if any(value is not None for value in ours):
+                columns[f"× {reference}"] = ours
             if quantity in papers:
                 theirs = [_ratio(row, rows, reference, lambda each: each.paper.get(TIME, math.nan)) for row in rows]
                 columns[f"paper: × {reference}"] = theirs
@@ -160,7 +161,8 @@ def verdict(rows: Sequence[Row]) -> str:
         if SCHEME in row.point:
             place = ", ".join(f"{_short(axis)} {value}" for axis, value in row.point.items() if axis != SCHEME)
             groups.setdefault((row.sweep, place), []).append(row)
-    return "\n".join(f"{place}: {_fastest(rows)}" if place else _fastest(rows) for (_, place), rows in groups.items())
+    rivals = {place: members for (_, place), members in groups.items() if len(members) > 1}
+    return "\n".join(f"{place}: {_fastest(rows)}" if place else _fastest(rows) for place, rows in rivals.items())
 
 
 def _fastest(rows: Sequence[Row]) -> str:
@@ -169,8 +171,6 @@ def _fastest(rows: Sequence[Row]) -> str:
     name = order[0].point[SCHEME]
     if not math.isfinite(first.median):
         return "no scheme reached the target in half of its runs"
-    if len(order) == 1:
-        return f"{name} reached the target after {cell(first.median)} s"
     second = order[1].spread(TIME)
     rival = order[1].point[SCHEME]
     if not math.isfinite(second.median):

@@ -57,8 +57,10 @@ class Tuning:
     key: str = "model.learning_rate"
     # by the time to the target, then by the final loss; none: nothing is tuned
     grid: tuple[Any, ...] = ()
-    # chosen anew for each value of these; other axes stand at their first value meanwhile
+    # chosen anew for each value of these
     per: tuple[str, ...] = ("sync.scheme",)
+    # where other axes stand meanwhile, unless at their first value
+    at: dict[str, Any] = field(default_factory=dict)
     # other ones than those of the experiment
     seeds: tuple[Annotated[int, Ge(0)], ...] = (1000,)
 
@@ -78,8 +80,8 @@ class Paper:
 class Quick(Sections):
     """What is different with ``--quick``: ``[experiment.quick]``."""
 
-    # the workload's name; by default the first one whose files are there
-    workload: str | None = None
+    # names of workloads, the first one whose files are there; by default of all
+    workloads: tuple[str, ...] = ()
     seeds: tuple[Annotated[int, Ge(0)], ...] = ()
     grid: tuple[Any, ...] | None = None
     sweep: tuple[Sweep, ...] = ()
@@ -177,7 +179,7 @@ def study(name: str, data_dir: Path | None = None, *, is_quick: bool = False) ->
             sweep=quick.sweep or experiment.sweep,
             tuning=replace(experiment.tuning, grid=grid),
         )
-    if data_dir is not None:
+    if data_dir is not None and workload.files:
         merged = merge(merged, {"data": {"dir": str(data_dir.resolve())}})
     return Study(Path(name).stem, experiment, merged, workload.name)
 
@@ -192,19 +194,17 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Tables:
 
 
 def _workload(experiment: Experiment, data_dir: Path | None, is_quick: bool) -> Workload:
-    wanted = experiment.quick.workload if is_quick else None
     known = {workload.name: workload for workload in experiment.workload}
-    if wanted is not None:
-        if wanted not in known:
-            raise must("experiment.quick.workload", f"one of {', '.join(known)}", wanted)
-        return known[wanted]
     if not known:
         return Workload(name="as configured")
+    wanted = (experiment.quick.workloads if is_quick else ()) or tuple(known)
     folder = data_dir or Path("data")
-    for workload in known.values():
-        if all((folder / name).exists() for name in workload.files):
-            return workload
-    needed = " or ".join(", ".join(workload.files) for workload in known.values())
+    for name in wanted:
+        if name not in known:
+            raise must("experiment.quick.workloads", f"names of workloads: {', '.join(known)}", name)
+        if all((folder / file).exists() for file in known[name].files):
+            return known[name]
+    needed = " or ".join(", ".join(known[name].files) for name in wanted)
     raise must("--data-dir", f"a folder with {needed}", str(folder))
 
 

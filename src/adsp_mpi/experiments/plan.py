@@ -36,10 +36,20 @@ def cases(study: Study) -> list[Case]:
 
 
 def tuning_case(study: Study, case: Case) -> Case:
-    """Return the point at which a case is tuned: its own on the axes ``tuning.per``, the first on all others."""
+    """Return the point at which a case is tuned: its own on the axes ``tuning.per``, one for all on the others.
+
+    Raises
+    ------
+    ConfigError
+        if the experiment has no such point
+    """
     axes = study.experiment.sweep[case.sweep]
-    per = study.experiment.tuning.per
-    return Case(case.sweep, {name: case.point[name] if name in per else values[0] for name, values in axes.items()})
+    tuning = study.experiment.tuning
+    place = {name: case.point[name] if name in tuning.per else tuning.at.get(name, axes[name][0]) for name in axes}
+    for name, value in place.items():
+        if value not in axes[name]:
+            raise must(f'experiment.tuning.at."{name}"', f"one of {', '.join(map(str, axes[name]))}", value)
+    return Case(case.sweep, place)
 
 
 def configuration(study: Study, case: Case, tuned: Point, seed: int) -> Config:

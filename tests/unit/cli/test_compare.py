@@ -1,14 +1,19 @@
-"""One configuration becomes one for each scheme."""
+"""One configuration becomes one for each scheme, profile and seed; all are run, in several processes."""
 
 import csv
 
 import pytest
 
 from adsp_mpi.cli.app import run
-from adsp_mpi.cli.compare import jobs_of
+from adsp_mpi.cli.compare import points_of
+from adsp_mpi.config.load import build_config
 from adsp_mpi.errors import ConfigError
 
 QUICK = ["--set", "model.name=softmax", "--set", "stop.max_steps=300", "--progress", "none"]
+
+
+def jobs_of(schemes, path, settings):
+    return {point["sync.scheme"]: build_config(tables) for point, tables in points_of(schemes, [], path, settings)}
 
 
 def test_options_go_to_the_schemes_that_know_them(tmp_path):
@@ -36,10 +41,12 @@ def test_a_value_is_refused_by_the_scheme_that_knows_the_option():
 
 def test_one_table_and_nothing_else(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run(["compare", "--schemes", "bsp,asp", "--csv", "t.csv", *QUICK]) == 0
+    assert run(["compare", "--schemes", "bsp,asp", "--csv", "t.csv", "--jobs", "1", *QUICK]) == 0
     out, err = capsys.readouterr()
-    lines = out.splitlines()
+    table, _, sentence = out.partition("\n\n")
+    lines = table.splitlines()
     assert err == ""
+    assert sentence == "no scheme reached the target in half of its runs\n"
     assert lines[0].split()[0] == "scheme"
     assert [line.split()[0] for line in lines[2:]] == ["bsp", "asp"]
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
@@ -53,3 +60,31 @@ def test_progress_goes_to_stderr(capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert out.startswith("scheme")
     assert err.startswith("bsp: ")
+
+
+def test_profiles_and_seeds_in_several_processes(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stops = ["--set", "stop.target_loss=2.0", "--set", "stop.evaluations_below_target=1"]
+    options = ["--profiles", "1:1:3,ec2-18", "--seeds", "1,2", "--jobs", "2", "--csv", "t.csv", "--figure", "f.svg"]
+    assert run(["compare", "--schemes", "bsp,asp", *options, *QUICK, *stops]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    table, _, sentences = out.partition("\n\n")
+    rows = [line.split()[:2] for line in table.splitlines()[2:]]
+    assert rows == [["1:1:3", "bsp"], ["1:1:3", "asp"], ["ec2-18", "bsp"], ["ec2-18", "asp"]]
+    assert [line[:14] for line in sentences.splitlines()] == ["profile 1:1:3:", "profile ec2-18"]
+    assert [row["steps runs"] for row in csv.DictReader((tmp_path / "t.csv").read_text().splitlines())] == ["2"] * 4
+    assert "bsp" in (tmp_path / "f.svg").read_text(encoding="utf-8")
+
+
+def test_parallel_runs_are_those_of_one_process(capsys):
+    def printed(jobs):
+        assert run(["compare", "--schemes", "bsp,asp", "--seeds", "5,6", "--jobs", jobs, *QUICK]) == 0
+        return capsys.readouterr().out
+
+    assert printed("1") == printed("2")
+
+
+def test_seeds_are_whole_numbers(capsys):
+    assert run(["compare", "--seeds", "1,x", *QUICK]) == 2
+    assert capsys.readouterr().err == "adsp_mpi: --seeds must be whole numbers, separated by commas, got 'x'\n"
