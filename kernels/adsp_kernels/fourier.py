@@ -102,16 +102,106 @@ def _odd_real_inverse(x: Sequence[Complex], scale: float) -> list[Term]:
 
 
 def _real_inverse(x: Sequence[Complex], scale: float) -> list[Term]:
-    """Return 2 m real numbers times 2 m scale from their frequencies 0 to m."""
+    """Return 2 m real numbers times 2 m scale from their frequencies 0 to m, the first and last of which are real."""
     m = len(x) - 1
     conjugates = [(real, _sum((-1, imaginary))) for real, imaginary in x[m - 1 : 0 : -1]]
-    line = [*x, *conjugates]
+    line = [(x[0][0], None), *x[1:m], (x[m][0], None), *conjugates]
     parts = [_odd_real_inverse([line[(m * i + 2 * j) % (2 * m)] for j in range(m // 2 + 1)], scale) for i in range(2)]
     return [_sum((1, parts[0][p % m]), (-1 if p % 2 else 1, parts[1][p % m])) for p in range(2 * m)]
 
 
+class _Map:
+    """The vector code of maps with values at the rows and columns `places` of a period n, and zero elsewhere.
+
+    Between its two passes a transform keeps, for each row with values, the columns 0 to m in the work space.
+    """
+
+    def __init__(self, n: int, places: Sequence[int]) -> None:
+        self.n, self.m = n, n // 2
+        self.places = places
+
+    def rows_forward(self, v: Machine, maps: Memory, at: Index, row: Index, column: Index, scratch: Memory) -> None:
+        def one(r: Index, _: object) -> None:
+            values = [maps[at + r * row + column * c] for c in range(len(self.places))]
+            for c, value in enumerate(_real(self._line(values))):
+                _store(v, scratch, self._between(r, c), LANES, value)
+
+        v.loop(len(self.places), [], one)
+
+    def columns_forward(self, v: Machine, scratch: Memory, spectrum: Memory, into: Index, plane: Index) -> None:
+        rows = range(len(self.places))
+        for c in (0, self.m):
+            line = self._line([scratch[self._between(r, c)] for r in rows])
+            for k, value in enumerate(_real(line)):
+                _store(v, spectrum, into + plane * (self._first(c) + k), IMAGINARY, value)
+
+        def one(index: Index, _: object) -> None:
+            c = index + 1
+            real = self._line([scratch[self._between(r, c)] for r in rows])
+            imaginary = self._line([scratch[self._between(r, c) + LANES] for r in rows])
+            for k, value in enumerate(_complex(list(zip(real, imaginary, strict=True)))):
+                _store(v, spectrum, into + plane * (self._first(c) + k), IMAGINARY, value)
+
+        v.loop(self.m - 1, [], one)
+
+    def columns_inverse(self, v: Machine, spectrum: Memory, at: Index, plane: Index, scratch: Memory) -> None:
+        for c in (0, self.m):
+            line = [_load(spectrum, at + plane * (self._first(c) + k), IMAGINARY) for k in range(self.m + 1)]
+            values = _real_inverse(line, scale=1)
+            for r, place in enumerate(self.places):
+                _store(v, scratch, self._between(r, c), LANES, (values[place], None))
+
+        def one(index: Index, _: object) -> None:
+            c = index + 1
+            line = [_load(spectrum, at + plane * (self._first(c) + k), IMAGINARY) for k in range(self.n)]
+            values = _complex_inverse(line)
+            for r, place in enumerate(self.places):
+                _store(v, scratch, self._between(r, c), LANES, values[place])
+
+        v.loop(self.m - 1, [], one)
+
+    def rows_inverse(self, v: Machine, scratch: Memory, maps: Memory, into: Index, row: Index, column: Index) -> None:
+        def one(r: Index, _: object) -> None:
+            line = [_load(scratch, self._between(r, c), LANES) for c in range(self.m + 1)]
+            values = _real_inverse(line, scale=1 / self.n**2)
+            for c, place in enumerate(self.places):
+                maps[into + r * row + column * c] = _number(v, values[place])
+
+        v.loop(len(self.places), [], one)
+
+    def _line(self, values: Sequence[Term]) -> list[Term]:
+        """Return a whole line of numbers, given those that are not zero."""
+        line: list[Term] = [None] * self.n
+        for place, value in zip(self.places, values, strict=True):
+            line[place] = value
+        return line
+
+    def _between(self, row: Index | int, column: Index | int) -> Index | int:
+        """Return where the work space holds a number between the passes, its real part before the imaginary."""
+        return row * (2 * LANES * (self.m + 1)) + column * (2 * LANES)
+
+    def _first(self, column: Index | int) -> Index | int:
+        """Return the number of the first frequency of a column."""
+        if isinstance(column, int):
+            return 0 if column == 0 else self.m + 1
+        return (column - 1) * self.n + 2 * (self.m + 1)
+
+
+def _number(v: Machine, term: Term) -> Vector:
+    return v.constant(0) if term is None else term
+
+
+def _store(v: Machine, memory: Memory, at: Index | int, distance: int, value: Complex) -> None:
+    """Store a complex number, the imaginary part `distance` elements after the real one."""
+    memory[at], memory[at + distance] = _number(v, value[0]), _number(v, value[1])
+
+
+def _load(memory: Memory, at: Index | int, distance: int) -> Complex:
+    return memory[at], memory[at + distance]
+
+
 class Transform(NamedTuple):
-    """The vector code of one kind of maps: square, with values at some rows and columns and zero elsewhere.
+    """The vector code of one kind of maps.
 
     forward(maps, at, row, column, spectrum, into, plane, scratch) transforms the map whose first element is
     `maps[at]`, with `row` and `column` elements from one to the next, to a spectrum whose frequencies lie `plane`
@@ -125,20 +215,7 @@ class Transform(NamedTuple):
 
 def transform(n: int, places: Sequence[int]) -> Transform:
     """Return the transform of period `n`, twice an odd number, of maps with rows and columns at `places`."""
-    m, side = n // 2, len(places)
-
-    def intermediate(line: Index | int, column: Index | int) -> Index | int:
-        return (line * (m + 1) + column) * (2 * LANES)
-
-    def middle(column: Index, plane: Index) -> Index:
-        """Return the offset of frequency 0 of a column between 0 and m."""
-        return ((column - 1) * n + 2 * (m + 1)) * plane
-
-    def spread_out(values: Sequence[Term]) -> list[Term]:
-        line: list[Term] = [None] * n
-        for place, value in zip(places, values, strict=True):
-            line[place] = value
-        return line
+    code = _Map(n, places)
 
     @vector_code
     def forward(
@@ -152,31 +229,8 @@ def transform(n: int, places: Sequence[int]) -> Transform:
         plane: Index,
         scratch: Memory,
     ) -> None:
-        def store(at: Index, value: Complex) -> None:
-            for part, offset in zip(value, (0, IMAGINARY), strict=True):
-                spectrum[at + offset] = v.constant(0) if part is None else part
-
-        def one_row(r: Index, _: object) -> None:
-            line = _real(spread_out([maps[at + r * row + column * c] for c in range(side)]))
-            for k, (real, imaginary) in enumerate(line):
-                scratch[intermediate(r, k)] = v.constant(0) if real is None else real
-                scratch[intermediate(r, k) + LANES] = v.constant(0) if imaginary is None else imaginary
-
-        def one_column(c: Index, _: object) -> None:
-            column = c + 1
-            real, imaginary = (
-                spread_out([scratch[intermediate(r, 0) + column * (2 * LANES) + part] for r in range(side)])
-                for part in (0, LANES)
-            )
-            for k, value in enumerate(_complex(list(zip(real, imaginary, strict=True)))):
-                store(into + middle(column, plane) + plane * k, value)
-
-        v.loop(side, [], one_row)
-        for number, column_of_reals in enumerate((0, m)):
-            line = _real(spread_out([scratch[intermediate(r, column_of_reals)] for r in range(side)]))
-            for k, value in enumerate(line):
-                store(into + plane * (number * (m + 1) + k), value)
-        v.loop(m - 1, [], one_column)
+        code.rows_forward(v, maps, at, row, column, scratch)
+        code.columns_forward(v, scratch, spectrum, into, plane)
 
     @vector_code
     def inverse(
@@ -190,33 +244,7 @@ def transform(n: int, places: Sequence[int]) -> Transform:
         column: Index,
         scratch: Memory,
     ) -> None:
-        def load(at: Index) -> Complex:
-            return spectrum[at], spectrum[at + IMAGINARY]
-
-        def one_column(c: Index, _: object) -> None:
-            column = c + 1
-            line = _complex_inverse([load(at + middle(column, plane) + plane * k) for k in range(n)])
-            for r, place in enumerate(places):
-                for part, offset in zip(line[place], (0, LANES), strict=True):
-                    assert part is not None
-                    scratch[intermediate(r, 0) + column * (2 * LANES) + offset] = part
-
-        def one_row(r: Index, _: object) -> None:
-            values = [(scratch[intermediate(r, k)], scratch[intermediate(r, k) + LANES]) for k in range(m + 1)]
-            line = _real_inverse([(values[0][0], None), *values[1:m], (values[m][0], None)], 1 / n**2)
-            for c, place in enumerate(places):
-                value = line[place]
-                assert value is not None
-                maps[into + r * row + column * c] = value
-
-        for number, column_of_reals in enumerate((0, m)):
-            line = [load(at + plane * (number * (m + 1) + k)) for k in range(m + 1)]
-            values = _real_inverse([(line[0][0], None), *line[1:m], (line[m][0], None)], 1)
-            for r, place in enumerate(places):
-                value = values[place]
-                assert value is not None
-                scratch[intermediate(r, column_of_reals)] = value
-        v.loop(m - 1, [], one_column)
-        v.loop(side, [], one_row)
+        code.columns_inverse(v, spectrum, at, plane, scratch)
+        code.rows_inverse(v, scratch, maps, into, row, column)
 
     return Transform(forward, inverse)
