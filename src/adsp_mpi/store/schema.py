@@ -73,7 +73,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("round", "int64", "", "commits of one round make one version"),
         Column("status", "int64", "", "0 applied, 1 refused, 2 stopped: came after the deciding version"),
         Column("staleness", "int64", "", "versions published between base and application, -1 if not applied"),
-        Column("size_bytes", "int64", "B", "bytes sent: header and update"),
+        Column("size_bytes", "int64", "B", "bytes of the update"),
         Column("overhead_s", "float64", "s", "the worker's previous commit, until pulled; nan before the first"),
         Column("retries", "int64", "", "extra reads that the pull before the first step needed"),
         Column("train_loss", "float64", "", "mean training loss over the steps"),
@@ -108,7 +108,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("reward", "float64", "1/s", "1/(time to the target loss), 0 if the fit never reaches it"),
         Column("slope", "float64", "1/s", "slope of the loss in the window"),
         Column("is_identifiable", "bool", "", "whether the window's losses determine the fit"),
-        Column("decision", "str", "", "best, worse, adopted, ..."),
+        Column("decision", "str", "", "what came of it, and by what: reward or slope"),
     ),
     "events": (
         Column("time_s", "float64", "s", "when"),

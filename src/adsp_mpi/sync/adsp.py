@@ -88,7 +88,7 @@ class Adsp(Scheme):
 
     def on_tick(self, time_s: float, cluster: Cluster) -> None:
         """At a checkpoint, raise the target and spread what is left of it."""
-        while time_s >= self._next_checkpoint_s * (1 - 1e-12):
+        while self.setting.is_past(time_s, self._next_checkpoint_s):
             self._next_checkpoint_s += self._period_s
             self._set_target(self._commit_target + self._rate, cluster)
 
@@ -114,20 +114,20 @@ class Adsp(Scheme):
     # ---- search ----------------------------------------------------------------------------------------------
 
     def _is_search_due(self, sample: LossSample) -> bool:
-        if sample.time_s >= self._next_epoch_s:
+        if self.setting.is_past(sample.time_s, self._next_epoch_s):
             return True
-        if sample.time_s < self._next_divergence_check_s and self._checkpoint_loss is not None:
+        if not self.setting.is_past(sample.time_s, self._next_divergence_check_s) and self._checkpoint_loss is not None:
             return False
         before, self._checkpoint_loss = self._checkpoint_loss, sample.loss
-        self._next_divergence_check_s = sample.time_s + self._period_s * (1 - 1e-9)
+        self._next_divergence_check_s = sample.time_s + self._period_s
         return before is not None and sample.loss >= before * (1 + self._options.divergence)
 
     def _start_search(self, sample: LossSample, cluster: Cluster) -> None:
-        while self._next_epoch_s <= sample.time_s:
+        while self.setting.is_past(sample.time_s, self._next_epoch_s):
             self._next_epoch_s += self._epoch_s
         self._n_searches += 1
         target_loss = self.setting.target_loss if self.setting.target_loss is not None else sample.loss / 2
-        self._search = RateSearch(self._n_searches, target_loss, self._period_s)
+        self._search = RateSearch(self._n_searches, target_loss, self.setting)
         self._open_window(1, sample, cluster)
 
     def _open_window(self, rate: int, sample: LossSample, cluster: Cluster) -> None:
@@ -139,7 +139,8 @@ class Adsp(Scheme):
         """Go on with rate ρ: from here everybody is to reach max c_i + ρ within a check period."""
         self._rate = float(rate)
         self._next_checkpoint_s = time_s + self._period_s
-        self._set_target(max(cluster.commits) + self._rate, cluster)
+        furthest = max((cluster.commits[worker] for worker in cluster.live), default=0)
+        self._set_target(furthest + self._rate, cluster)
 
     def _set_target(self, commit_target: float, cluster: Cluster) -> None:
         self._commit_target = commit_target

@@ -15,6 +15,8 @@ from annotated_types import Ge, Gt, Lt
 
 from adsp_mpi.sync.momentum import explicit_momentum
 
+TICKS_PER_CHECK_PERIOD = 6
+
 
 @dataclass(frozen=True, kw_only=True)
 class SyncOptions:
@@ -43,6 +45,15 @@ class Setting:
     check_period_s: float
     target_loss: float | None = None
     batch_size: int = 1  # configured
+
+    @property
+    def tick_s(self) -> float:
+        """The interval at which the loss is sampled and schemes are told the time: Γ/6."""
+        return self.check_period_s / TICKS_PER_CHECK_PERIOD
+
+    def is_past(self, time_s: float, due_s: float) -> bool:
+        """Whether a tick at `time_s` is the one that was due at `due_s`, or a later one; ticks come a little late."""
+        return time_s >= due_s - self.tick_s / 2
 
 
 @dataclass(frozen=True)
@@ -183,9 +194,6 @@ class Scheme:
     def on_loss(self, sample: LossSample, cluster: Cluster) -> Iterable[SearchWindow]:
         """Tell the scheme the global loss; what it wants recorded comes back."""
         return ()
-
-
-TICKS_PER_CHECK_PERIOD = 6
 
 
 def whole_round(cluster: Cluster) -> Set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from adsp_mpi.sync.base import LossSample, SearchWindow
+from adsp_mpi.sync.base import LossSample, SearchWindow, Setting
 from adsp_mpi.sync.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward
 
 # Two rates are equally good if their rewards or slopes differ by less: on one and the same curve fits differ
@@ -39,7 +39,7 @@ class RateSearch:
 
     number: int
     target_loss: float  # ℓ*
-    period_s: float
+    setting: Setting
     _window: _Window | None = None
     _best: SearchWindow | None = None
 
@@ -52,7 +52,7 @@ class RateSearch:
         window = self._window
         assert window is not None, "no window is open"
         window.samples.append(sample)
-        is_long_enough = sample.time_s - window.start_s >= self.period_s * (1 - 1e-9)
+        is_long_enough = self.setting.is_past(sample.time_s, window.start_s + self.setting.check_period_s)
         can_be_fitted = len(window.samples) >= MIN_SAMPLES  # a busy machine misses samples
         have_committed = all(commits[i] - window.commits_at_start[i] >= 2 for i in live)
         return is_long_enough and can_be_fitted and have_committed
@@ -63,10 +63,14 @@ class RateSearch:
         assert window is not None, "no window is open"
         record = self._measured(window)
         self._window = None
-        if self._best is None or _is_better(record, self._best):
+        if self._best is None:
             self._best = record
             return replace(record, decision="best so far"), window.commit_rate + 1
-        return replace(record, decision=f"no better, rate {self.best_rate:g} kept"), None
+        by = "reward" if _have_curves(record, self._best) else "slope"
+        if _is_better(record, self._best):
+            self._best = record
+            return replace(record, decision=f"best so far, by {by}"), window.commit_rate + 1
+        return replace(record, decision=f"no better by {by}, rate {self.best_rate:g} kept"), None
 
     @property
     def best_rate(self) -> float:
@@ -95,7 +99,12 @@ class RateSearch:
         )
 
 
+def _have_curves(candidate: SearchWindow, best: SearchWindow) -> bool:
+    """Whether both windows have determined their curve; else their slopes are compared."""
+    return candidate.is_identifiable and best.is_identifiable
+
+
 def _is_better(candidate: SearchWindow, best: SearchWindow) -> bool:
-    if candidate.is_identifiable and best.is_identifiable:
+    if _have_curves(candidate, best):
         return candidate.reward > best.reward * (1 + MIN_GROWTH)
     return best.slope - candidate.slope > MIN_GROWTH * abs(candidate.slope)  # slopes may be inf

@@ -143,7 +143,7 @@ def curve(time_s):
 def test_a_search_starts_with_the_run_at_rate_one_and_ends_at_two_equally_good_rates():
     story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).go_on(6)
     assert story.tried == [(1, 1), (1, 2)]
-    assert [window.decision for window in story.windows] == ["best so far", "no better, rate 1 kept"]
+    assert [window.decision for window in story.windows] == ["best so far", "no better by reward, rate 1 kept"]
     # the windows: rate 1 commits twice in two periods, rate 2 in one
     assert [(window.time_s, window.end_s) for window in story.windows] == [(0, 120), (120, 180)]
     assert [window.samples for window in story.windows] == [13, 7]
@@ -182,7 +182,7 @@ def test_the_best_rate_is_adopted_from_the_searchs_end_on():
 
     story = Story(adsp(), loss, (0, 0, 0)).go_on(4)  # the search ends at 240 s
     assert story.tried == [(1, 1), (1, 2), (1, 3)]
-    assert story.windows[-1].decision == "no better, rate 2 kept"
+    assert story.windows[-1].decision == "no better by slope, rate 2 kept"
     assert targets(story.scheme) == [2, 2, 2]
     (count,) = set(story.commits_at_end)
     story.scheme.on_tick(300.0, cluster(count + 2, count + 1, count))
@@ -232,3 +232,20 @@ def test_without_a_target_loss_the_search_aims_at_half_the_loss_it_starts_with()
     found_it = Story(adsp(), curve, (0, 0, 0)).go_on(4)
     assert found_it.windows == given_it.windows
     assert found_it.windows[0].reward > 0
+
+
+@pytest.mark.parametrize("lateness", [0.0, 0.001, 0.4])
+def test_checkpoints_and_windows_are_not_a_tick_late_when_ticks_come_a_little_late(lateness):
+    scheme, told = adsp(target_loss=0.3), cluster(0, 0, 0)
+    times_s = [10.0 * tick + (lateness if tick % 2 == 0 else 0.0) for tick in range(7)]
+    for time_s in times_s:
+        scheme.on_tick(time_s, told)
+        told.commits = [commits + 1 for commits in told.commits]
+        windows = list(scheme.on_loss(loss_at(time_s, curve(time_s)), told))
+    assert [window.samples for window in windows] == [7]  # the window ended with the sample at Γ
+    fixed = Adsp(AdspOptions(commit_rate=2), Setting(3, PERIOD_S))
+    targets = []
+    for time_s in times_s:
+        fixed.on_tick(time_s, cluster(0, 0, 0))
+        targets.append(fixed.target(0))
+    assert targets == [2.0] * 6 + [4.0]

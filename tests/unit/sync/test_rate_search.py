@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playing import loss_at
 
+from adsp_mpi.sync.base import Setting
 from adsp_mpi.sync.rate_search import RateSearch
 
 PERIOD_S = 60.0
@@ -12,7 +13,7 @@ TICK_S = PERIOD_S / 6
 
 
 def search(target_loss=0.3):
-    return RateSearch(number=1, target_loss=target_loss, period_s=PERIOD_S)
+    return RateSearch(number=1, target_loss=target_loss, setting=Setting(2, PERIOD_S))
 
 
 def climb(losses, target_loss=0.3):
@@ -48,7 +49,7 @@ def test_climbs_while_the_reward_grows_and_keeps_the_best():
     assert found.best_rate == 3
     assert [record.reward for record in records] == pytest.approx([a2 / 4.5 for a2 in (0.01, 0.02, 0.03, 0.025)])
     assert all(record.is_identifiable for record in records)
-    assert records[-1].decision == "no better, rate 3 kept"
+    assert records[-1].decision == "no better by reward, rate 3 kept"
 
 
 def test_the_first_rate_is_kept_if_the_second_is_worse():
@@ -147,7 +148,7 @@ def test_a_window_waits_for_the_samples_that_a_fit_needs():
 @given(st.floats(1e-3, 1e4), st.integers(0, 10**6))
 def test_a_window_is_not_a_tick_longer_for_a_rounding_error(period_s, start):
     tick_s = period_s / 6
-    found = RateSearch(1, 0.3, period_s)
+    found = RateSearch(1, 0.3, Setting(1, period_s))
     found.open_window(1, 1.0, loss_at(start * tick_s, 1.0), [0])
     closes = [found.closes(loss_at((start + n) * tick_s, 1.0), [9], {0}) for n in range(1, 7)]
     assert closes == [False] * 5 + [True]
