@@ -85,12 +85,12 @@ def _code_hash() -> str:
 def _open_cache() -> tuple[Path, bool]:
     """Return a writable folder for machine code, and whether it outlives this process."""
     root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    shared = Path(root).expanduser().absolute() / "adsp_mpi" / _code_hash()
     try:
+        shared = Path(root).expanduser().absolute() / "adsp_mpi" / _code_hash()
         shared.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=shared):
             return shared, True
-    except OSError:
+    except (OSError, RuntimeError):  # not writable; no home directory
         own = Path(tempfile.mkdtemp(prefix="adsp_mpi-"))
         atexit.register(shutil.rmtree, own, ignore_errors=True)
         return own, False

@@ -62,6 +62,7 @@ def train(
     own = (MPI.COMM_WORLD if comm is None else comm).Dup()
     if own.rank > 0:
         session.follow(own)
+        own.Free()
         return None
 
     from adsp_mpi.recording import Recording
@@ -77,7 +78,14 @@ def train(
         session.refuse(own, exc)
         raise
     recording = Recording(whole, "mpi", write, observe)
-    return recording.finish(session.lead(own, whole, recording, say))
+    try:
+        outcome = session.lead(own, whole, recording, say)
+    except KeyboardInterrupt:
+        if recording.folder is not None:
+            say(f"interrupted; what was recorded until now is in {recording.folder}")
+        raise
+    own.Free()
+    return recording.finish(outcome)
 
 
 def simulate(
@@ -115,6 +123,9 @@ def simulate(
 
 
 def _whole(config: Config | Tables | None) -> Config:
-    from adsp_mpi.config.load import build_config, to_tables
+    from adsp_mpi.config.load import DEFAULTS, build_config, check_ending, to_tables
 
-    return build_config(to_tables(config) if isinstance(config, Config) else config or {})
+    tables = to_tables(config) if isinstance(config, Config) else DEFAULTS if config is None else config
+    whole = build_config(tables)
+    check_ending(whole)
+    return whole

@@ -82,7 +82,7 @@ class Recording:
         if self._write:
             label = f"{self._config.scheme}-{testbed.model.name}".replace("_", "-")
             self._folder = RunFolder.create(Path(self._config.output.dir), self._config.output.name, label)
-            self._folder.config_toml.write_text(self._toml(testbed), encoding="utf-8")
+            self._write_config(testbed)
 
     def begin(self, testbed: Testbed) -> Trace:
         """Open the trace."""
@@ -97,11 +97,12 @@ class Recording:
                 "seed": self._config.run.seed,
                 "time_scale": self._config.run.time_scale,
                 "check_period_s": testbed.setting.check_period_s,
-                "configuration": self._toml(testbed),
+                "configuration": _toml(testbed),
                 "environment": json.dumps(environment()),
             }
         )
         if self._folder is not None:
+            self._write_config(testbed)  # a measured step time is known by now
             self._file = TraceFile(self._folder.trace, self._trace)
         return self._trace
 
@@ -136,5 +137,10 @@ class Recording:
             self._folder.write_summary(summary)
         return Result(summary, outcome.parameters, testbed.model.layout, trace, self.folder)
 
-    def _toml(self, testbed: Testbed) -> str:
-        return to_toml(repeatable(self._config, testbed.n_workers))
+    def _write_config(self, testbed: Testbed) -> None:
+        assert self._folder is not None
+        self._folder.config_toml.write_text(_toml(testbed), encoding="utf-8")
+
+
+def _toml(testbed: Testbed) -> str:
+    return to_toml(repeatable(testbed.config, testbed.n_workers))

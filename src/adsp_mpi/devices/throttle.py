@@ -16,8 +16,8 @@ class Throttle:
 
     Parameters
     ----------
-    clock : the time in wall seconds, never going back
-    sleep : wait so many seconds
+    clock : the time in device seconds, never going back
+    sleep : wait so many device seconds
     tolerance : a step is an overrun if it is late by more than this share of its duration
 
     Attributes

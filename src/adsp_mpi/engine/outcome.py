@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.engine.server import Server
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.store.trace import Trace
@@ -41,18 +40,19 @@ class Outcome:
     test_accuracy: float
 
 
-def sample_loss(testbed: Testbed, server: Server, published: PublishedParameters, now_s: float) -> LossSample:
-    """Return the global loss of the current version."""
-    version, steps, commits = published.version, server.steps, server.applied
-    return LossSample(now_s, version, steps, commits, *testbed.evaluate(published.current))
+def sample_loss(testbed: Testbed, server: Server, parameters: Array, now_s: float) -> LossSample:
+    """Return the global loss of the current version, whose `parameters` are given."""
+    return LossSample(now_s, server.version, server.steps, server.applied, *testbed.evaluate(parameters))
 
 
-def final_outcome(testbed: Testbed, server: Server, published: PublishedParameters, now_s: float) -> Outcome:
+def final_outcome(testbed: Testbed, server: Server, parameters: Array, now_s: float) -> Outcome:
     """Record the workers' totals and the final loss; return the final parameters and what they are worth.
 
     `now_s` is the time at which the last worker was done.
     """
     server.record_workers(now_s)
-    server.on_loss(sample_loss(testbed, server, published, server.stopped_s))
-    parameters = published.current.copy()
-    return Outcome(parameters, published.version, server.stopped_s, server.stop_reason or "", *testbed.test(parameters))
+    if server.last_sample is None or server.last_sample.version != server.version:
+        server.on_loss(sample_loss(testbed, server, parameters, server.stopped_s), server.stopped_s)
+    return Outcome(
+        parameters.copy(), server.version, server.stopped_s, server.stop_reason or "", *testbed.test(parameters)
+    )

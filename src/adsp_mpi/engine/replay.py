@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adsp_kernels.commit import bit_sum, bit_view
-from adsp_kernels.denormals import flushed_denormals
+from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.store.schema import CommitStatus
@@ -60,7 +60,7 @@ def replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
     -----
     A version that somebody pulls later is kept until then; all others live in two buffers.
     """
-    with flushed_denormals():
+    with reproducible_arithmetic():
         return _replay(testbed, commits)
 
 

@@ -17,6 +17,7 @@ from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, Cluster, LossSample, Sche
 
 Array = NDArray[Any]
 _BITS = (1 << 64) - 1
+MAX_REFUSED_IN_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Server:
         self.check_period_s = setting.check_period_s
         self.steps = 0  # in applied commits
         self.applied = 0  # commits applied
+        self.refused = 0
         self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
         self._n_ticks = 0
         self._next_record_s = setting.check_period_s * (1 - 1e-9)
@@ -68,6 +70,7 @@ class Server:
         self._measured = [(0, 0, 0.0)] * n  # steps, samples and compute_s of each worker at the last measurement
         self._n_below_target = 0
         self._is_sample_wanted = False
+        self._n_refused_in_row = [0] * n
         self._settled: dict[int, int] = {}  # worker -> number of a commit that is settled but not yet released
         self._changed: set[int] = set(range(n))
 
@@ -115,6 +118,8 @@ class Server:
 
     def on_departure(self, worker: int, now_s: float, why: str) -> None:
         """Take note that a worker has left for good: nobody waits for it any longer."""
+        if worker not in self.cluster.live:  # it has been expelled
+            return
         self.cluster.live.discard(worker)
         self._trace.add("events", time_s=now_s, worker=worker, kind="left", text=why)
         if self.stop_reason is None:
@@ -143,11 +148,18 @@ class Server:
             self._add_worker_rows(now_s)
             self._next_record_s += self._tick_s * TICKS_PER_CHECK_PERIOD
 
-    def on_loss(self, sample: LossSample) -> None:
-        """Record a loss sample, tell the scheme, and stop when the target has been reached."""
+    def on_loss(self, sample: LossSample, now_s: float) -> None:
+        """Record a loss sample, tell the scheme, and stop when the target has been reached or the loss is not finite.
+
+        `now_s` is later than the sample's own time by what the evaluation took; the version that is current by then
+        is the final one.
+        """
         self._trace.add("loss", **vars(sample))
         self.last_sample = sample
         if self.stop_reason is not None:
+            return
+        if not math.isfinite(sample.loss):
+            self.stop(now_s, "the global loss is not finite")
             return
         for window in self._scheme.on_loss(sample, self.cluster):
             self._trace.add("schedule", **vars(window))
@@ -156,7 +168,7 @@ class Server:
         if self._stop.target_loss is not None and sample.loss < self._stop.target_loss:
             self._n_below_target += 1
             if self._n_below_target >= self._stop.evaluations_below_target:
-                self.stop(sample.time_s, f"global loss below {self._stop.target_loss:g}")
+                self.stop(now_s, f"global loss below {self._stop.target_loss:g}")
 
     def record_workers(self, now_s: float) -> None:
         """Record what the workers last told about themselves: every check period and at the end."""
@@ -219,9 +231,19 @@ class Server:
                 continue  # one commit may have been waiting for another's
             bad = [each for each in held if not self._published.is_finite(each.update)] or held
             for each in bad:
-                self._settle(each, CommitStatus.REFUSED, now_s)
-                text = f"commit {each.commit.number} refused: its update is not finite"
-                self._trace.add("events", time_s=now_s, worker=each.commit.worker, kind="refused", text=text)
+                self._refuse(each, now_s)
+
+    def _refuse(self, held: _Held, now_s: float) -> None:
+        """Answer a commit that is not finite; a worker that goes on like that is told to stop."""
+        worker, number = held.commit.worker, held.commit.number
+        self._settle(held, CommitStatus.REFUSED, now_s)
+        self.refused += 1
+        self._n_refused_in_row[worker] += 1
+        text = f"commit {number} refused: its update is not finite"
+        self._trace.add("events", time_s=now_s, worker=worker, kind="refused", text=text)
+        if self._n_refused_in_row[worker] == MAX_REFUSED_IN_ROW:
+            self._change(worker).stop = True
+            self.on_departure(worker, now_s, f"{MAX_REFUSED_IN_ROW} of its commits in a row were not finite")
 
     def _settle(self, held: _Held, status: CommitStatus, now_s: float, weight: float = 1.0, bits: int = 0) -> None:
         commit, worker = held.commit, held.commit.worker
@@ -229,6 +251,7 @@ class Server:
         self._held.pop(worker, None)
         self._settled[worker] = commit.number
         if is_applied:
+            self._n_refused_in_row[worker] = 0
             self.cluster.commits[worker] += 1
             self.applied += 1
             self.steps += commit.steps

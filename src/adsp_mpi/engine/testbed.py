@@ -132,9 +132,10 @@ def assemble(config: Config, n_workers: int, reference_step_s: float | None = No
 
 
 def refit(testbed: Testbed, reference_step_s: float) -> Testbed:
-    """Return the testbed with its devices relative to a measured step."""
+    """Return the testbed with devices relative to a measured step, and a configuration that says what was measured."""
     fleet, setting = _fleet(testbed.config, testbed.n_workers, reference_step_s)
-    return replace(testbed, devices=fleet, setting=setting)
+    absolute = replace(testbed.config.devices, relative=False, step_time_s=reference_step_s)
+    return replace(testbed, config=replace(testbed.config, devices=absolute), devices=fleet, setting=setting)
 
 
 def warm_up(testbed: Testbed) -> None:
@@ -142,7 +143,8 @@ def warm_up(testbed: Testbed) -> None:
     local = testbed.local_model(0)
     initial = testbed.publishing()[0]
     local.parameters[:] = initial
-    local.step(testbed.config.model.batch_size)
+    for _ in range(2):  # the first step and the others have kernels of their own
+        local.step(testbed.config.model.batch_size)
     testbed.evaluate(initial)
     published = testbed.published([np.zeros_like(initial), np.zeros_like(initial)])
     published.merge([local.update])

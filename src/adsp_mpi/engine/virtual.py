@@ -12,6 +12,7 @@ from itertools import count
 import numpy as np
 
 from adsp_mpi.devices import Device, SharedLink
+from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.messages import Phase, WorkerStatus
 from adsp_mpi.engine.outcome import Outcome, Recorder, final_outcome, sample_loss
 from adsp_mpi.engine.testbed import Testbed
@@ -61,13 +62,17 @@ class VirtualDriver:
 
     def run(self) -> Outcome:
         """Train until the server stops and every worker is done."""
+        with reproducible_arithmetic():
+            return self._run()
+
+    def _run(self) -> Outcome:
         self._at(0.0, self._tick)
         for worker in self._workers:
             self._carry_out(worker, next(worker.program))
         while self._present:  # a tick still to come is nobody's business
             self._now_s, _, action = heapq.heappop(self._events)
             action()
-        return final_outcome(self._testbed, self._server, self._published, self._now_s)
+        return final_outcome(self._testbed, self._server, self._published.current, self._now_s)
 
     # ---- the worker's requests -----------------------------------------------------------------------------------
 
@@ -151,7 +156,8 @@ class VirtualDriver:
     def _tick(self) -> None:
         self._server.on_time(self._now_s)
         if self._server.take_sample_request():
-            self._server.on_loss(sample_loss(self._testbed, self._server, self._published, self._now_s))
+            sample = sample_loss(self._testbed, self._server, self._published.current, self._now_s)
+            self._server.on_loss(sample, self._now_s)
         self._deliver()
         self._recorder.observe(self._server, self._now_s)
         if self._server.stop_reason is None:

@@ -111,7 +111,7 @@ class Writer:
             self.tell(Phase.COMMITTING)
 
     def pull(self):
-        version, retries = self.window.pull(self.into, self.status, DEADLINE_S)
+        version, retries = self.window.pull(self.into, self.status, 0, DEADLINE_S)
         added = self.into - INITIAL
         self.torn += bool((added != added[0]).any())
         self.pulled.append((version, float(added[0])))

@@ -147,7 +147,7 @@ def test_a_misspelt_key_is_refused_with_the_right_one(table, key, _values):
 
 
 def test_a_key_of_another_scheme_is_refused_with_the_known_ones():
-    known = "check_period_s, global_learning_rate, momentum, target_momentum, tau"
+    known = "check_period_s, global_learning_rate, momentum, target_momentum, tau, scheme"
     tables = {"scheme": "fixed_adacomm", "commit_rate": 2}
     assert refusal(sync=tables) == f"sync.commit_rate must be a known key: one of {known}, got 2"
 

@@ -271,9 +271,9 @@ def test_time_limit_is_kept_to_between_ticks():
 def test_target_loss_must_be_undercut_as_often_as_configured():
     bench = Bench("asp", target_loss=0.5, evaluations_below_target=3)
     for time_s, loss in ((0, 0.4), (10, 0.6), (20, 0.5), (30, 0.4)):
-        bench.server.on_loss(sample(time_s, loss))
+        bench.server.on_loss(sample(time_s, loss), time_s)
     assert bench.server.stop_reason is None
-    bench.server.on_loss(sample(40, 0.49))
+    bench.server.on_loss(sample(40, 0.49), 40)
     assert (bench.server.stop_reason, bench.server.stopped_s) == ("global loss below 0.5", 40)
 
 
@@ -296,7 +296,7 @@ def test_the_deciding_version_is_final():
     assert (bench.value, bench.published.version) == (5.0, 1)
     assert bench.log("worker", "status", "version") == [(0, APPLIED, 1), (1, STOPPED, -1), (1, STOPPED, -1)]
     bench.server.on_time(60.0)
-    bench.server.on_loss(sample(60.0, 0.1))
+    bench.server.on_loss(sample(60.0, 0.1), 60.0)
     assert not bench.server.take_sample_request()
     assert bench.events() == [(1.0, -1, "stop")]
 
@@ -342,3 +342,20 @@ def test_departures_after_the_end_are_only_noted():
     bench.server.on_departure(1, 9.0, "its device stopped")
     assert bench.server.stop_reason == "version 1 is reached"
     assert bench.events()[-1] == (9.0, 1, "left")
+
+
+def test_a_worker_whose_commits_are_never_finite_is_told_to_stop_and_nobody_waits_for_it():
+    bench = Bench("bsp")
+    for _ in range(3):
+        bench.commit(0)
+        bench.commit(1, value=math.nan)
+    assert bench.server.controls[1].stop
+    assert not bench.server.controls[0].stop
+    assert bench.server.cluster.live == {0}
+    assert bench.server.refused == 3
+
+
+def test_a_loss_that_is_not_finite_ends_the_run():
+    bench = Bench("asp")
+    bench.server.on_loss(sample(1.0, math.nan), 1.5)
+    assert (bench.server.stop_reason, bench.server.stopped_s) == ("the global loss is not finite", 1.5)

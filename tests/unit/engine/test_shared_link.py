@@ -56,4 +56,4 @@ def test_a_wide_link_is_like_none():
 
 def test_the_real_driver_refuses_it():
     with pytest.raises(ConfigError, match=r"devices\.server_bytes_per_s must be left out in real time.*got 100\.0"):
-        api.train({"devices": {"server_bytes_per_s": 100.0}})
+        api.train({"devices": {"server_bytes_per_s": 100.0}, "stop": {"max_steps": 1}})

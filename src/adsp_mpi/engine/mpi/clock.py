@@ -22,13 +22,6 @@ class DeviceClock:
         """Return the time."""
         return (time.monotonic() - self._origin_s) * self._scale
 
-    def sleep_until(self, time_s: float) -> None:
-        """Sleep until a time; at once if it is over."""
-        remaining = time_s - self.now_s()
-        if remaining > 0:
-            time.sleep(remaining / self._scale)
-
-    def sleep(self, duration_s: float) -> None:
-        """Sleep for some device seconds."""
-        if duration_s > 0:
-            time.sleep(duration_s / self._scale)
+    def sleep_at_most(self, duration_s: float, wall_s: float) -> None:
+        """Sleep for some device seconds > 0, but not longer than `wall_s` wall seconds."""
+        time.sleep(min(duration_s / self._scale, wall_s))

@@ -90,7 +90,7 @@ class ServerDriver:
             self._evaluator.start(self._published.current, self._clock.now_s(), version, steps, commits)
         sample = self._evaluator.result()
         if sample is not None:
-            self._server.on_loss(sample)
+            self._server.on_loss(sample, self._clock.now_s())
 
     def _deliver(self) -> None:
         for worker in self._server.take_changed():

@@ -11,8 +11,8 @@ from threading import Timer
 import numpy as np
 from mpi4py import MPI
 
-from adsp_kernels.denormals import flushed_denormals
 from adsp_mpi.config.sections import Config
+from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
 from adsp_mpi.engine.mpi.server import ServerDriver
@@ -94,22 +94,23 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
     testbed = _prepare(comm, testbed, say)
     trace = recorder.begin(testbed)
     layout = testbed.model.layout
-    with flushed_denormals(), Window(comm, layout.size, layout.dtype) as window:
-        own = ServerWindow(window)
-        published = WindowParameters(own, *testbed.publishing())
-        server = testbed.server(published, trace)
-        for worker in range(n_workers):
-            own.write_control(worker, server.controls[worker])
-        clock = _start(comm, testbed)
-        with Evaluator(testbed) as evaluator:
+    with reproducible_arithmetic(), Evaluator(testbed) as evaluator:
+        with Window(comm, layout.size, layout.dtype) as window:
+            own = ServerWindow(window)
+            published = WindowParameters(own, *testbed.publishing())
+            server = testbed.server(published, trace)
+            for worker in range(n_workers):
+                own.write_control(worker, server.controls[worker])
+            clock = _start(comm, testbed)
             spin = config.run.polling == "spin"
             driver = ServerDriver(server, published, own, evaluator, clock, testbed.deadline_s, spin, recorder.observe)
             driver.run()
-        spent = evaluator.report(clock.now_s() / config.run.time_scale)
-        trace.add("events", time_s=clock.now_s(), worker=SERVER, kind="evaluation", text=spent)
-        outcome = final_outcome(testbed, server, published, clock.now_s())
-        polite_barrier(comm, testbed.deadline_s, "at the end of the run")
-    return outcome
+            parameters, end_s = published.current.copy(), clock.now_s()
+            polite_barrier(comm, testbed.deadline_s, "at the end of the run")
+        # nobody waits any longer
+        spent = evaluator.report(end_s / config.run.time_scale)
+        trace.add("events", time_s=end_s, worker=SERVER, kind="evaluation", text=spent)
+        return final_outcome(testbed, server, parameters, end_s)
 
 
 def follow(comm: MPI.Intracomm) -> None:
@@ -131,7 +132,7 @@ def follow(comm: MPI.Intracomm) -> None:
     n_workers, worker = comm.size - 1, comm.rank - 1
     testbed = _prepare(comm, assemble(plan, n_workers, reference_step_s=1.0))
     layout = testbed.model.layout
-    with flushed_denormals(), Window(comm, layout.size, layout.dtype) as window:
+    with reproducible_arithmetic(), Window(comm, layout.size, layout.dtype) as window:
         own = WorkerWindow(window)
         clock = _start(comm, testbed)
         program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker)).program()
@@ -145,8 +146,10 @@ def _prepare(comm: MPI.Intracomm, testbed: Testbed, say: Say = lambda text: None
         # machine code that is in the cache is loaded in less time than this
         notice = Timer(NOTICE_AFTER_S, say, ["compiling the kernels, once per machine ..."])
         notice.start()
-        warm_up(testbed)
-        notice.cancel()
+        try:
+            warm_up(testbed)
+        finally:
+            notice.cancel()
     if not testbed.config.devices.relative:
         return testbed
     reference_s = _calibrate(testbed) if comm.rank == 1 else None

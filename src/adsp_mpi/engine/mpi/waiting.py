@@ -13,7 +13,7 @@ _SHORTEST_S, _LONGEST_S = 1e-4, 1e-3
 
 
 class Backoff:
-    """Sleep 0.1 ms, doubling to 1 ms, between looks at what is waited for; with `spin` only let others run."""
+    """Sleep 0.1 ms, doubling to 1 ms, between looks at what is waited for; with `spin` do not sleep at all."""
 
     def __init__(self, spin: bool = False) -> None:
         self._spin = spin

@@ -15,6 +15,7 @@ passive epoch that lasts the whole run. Why: docs/design.md, "The real-time prot
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ Array = NDArray[Any]
 LINE = 64
 N_BUFFERS = 4  # with two, most pulls among 17 busy workers had to be repeated
 _PIN_AFTER_RETRIES = 3
+_MAX_READS = 10_000  # of a record that is being written, which takes microseconds
 _SPARE_S = 2.0  # how long rank 0 spares a pinned version
 
 
@@ -117,12 +119,16 @@ def check_room(n_workers: int, n_parameters: int, dtype: np.dtype[Any]) -> None:
     Raises
     ------
     ConfigError
-        if /dev/shm is too small
+        if shared memory is too small
     """
     needed = Offsets(n_workers, n_parameters * dtype.itemsize).total
     shm = Path("/dev/shm")
-    if shm.is_dir() and (free := shutil.disk_usage(shm).free) < needed:
-        rule = f"<= {free / 1e6:.0f} MB, what is free in /dev/shm: use fewer workers or a smaller model"
+    free = {"memory": os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
+    if shm.is_dir():
+        free["/dev/shm"] = shutil.disk_usage(shm).free
+    place = min(free, key=lambda name: free[name])
+    if free[place] < needed:
+        rule = f"<= {free[place] / 1e6:.0f} MB, what is free in {place}: use fewer workers or a smaller model"
         raise must("size of the window", rule, f"{needed / 1e6:.0f} MB")
 
 
@@ -178,7 +184,7 @@ class ServerWindow:
         commit = blocks.unpack_header(self._headers[worker])
         if (commit.worker, commit.number) != (worker, self._seen[worker]):
             sent = f"worker {commit.worker}, number {commit.number}"
-            raise StalledError(f"commit {self._seen[worker]} of rank {worker + 1} has the header of {sent}")
+            raise RuntimeError(f"commit {self._seen[worker]} of rank {worker + 1} has the header of {sent}")
         return commit, self._updates[worker]
 
     def write_control(self, worker: int, control: Control) -> None:
@@ -256,10 +262,11 @@ class WorkerWindow:
 
     def control(self) -> Control:
         """Return the control record; `ServerWindow.write_control` writes it."""
-        while True:
+        for _ in range(_MAX_READS):
             self._get(self._control, self._offsets.control(self._worker))
             if blocks.is_whole(self._control):
                 return blocks.unpack_control(self._control)
+        raise RuntimeError(f"rank {self._worker + 1}: its control record is never whole")
 
     def server_heartbeat(self) -> int:
         """Return a number that changes as long as rank 0 is alive; `ServerWindow.beat` changes it."""
@@ -279,8 +286,8 @@ class WorkerWindow:
         self._word[0] = commit.number
         self._put(self._word, self._offsets.sequence(self._worker))
 
-    def pull(self, into: Array, status: WorkerStatus, deadline_s: float) -> tuple[int, int]:
-        """Copy one whole version.
+    def pull(self, into: Array, status: WorkerStatus, at_least: int, deadline_s: float) -> tuple[int, int]:
+        """Copy one whole version, `at_least` that of the worker's release.
 
         Returns
         -------
@@ -299,7 +306,7 @@ class WorkerWindow:
                 self._pinned = version + 1
                 self.put_status(status)
             self._get(into, self._offsets.buffer(version))
-            if self._get_word(self._offsets.begin) < version + N_BUFFERS:
+            if at_least <= version and self._get_word(self._offsets.begin) < version + N_BUFFERS:
                 break
             retries += 1
             if time.monotonic() > deadline:

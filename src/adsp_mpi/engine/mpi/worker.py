@@ -33,8 +33,9 @@ class WorkerDriver:
         self._clock = clock
         self._deadline_s = testbed.deadline_s
         self._spin = testbed.config.run.polling == "spin"
-        self._throttle = Throttle(clock.now_s, clock.sleep)
+        self._throttle = Throttle(clock.now_s, self._sleep)
         self._status = WorkerStatus()
+        self._released_version = 0
         self._boundary_s = clock.now_s()
         self._sent_s = 0.0  # wall clock of the last report
 
@@ -69,9 +70,9 @@ class WorkerDriver:
 
     def _pull(self, request: Pull) -> Reply:
         self._enter(Phase.PULLING)
-        self._clock.sleep(self._device.latency_s / 2)
-        version, retries = self._window.pull(request.into, self._status, self._deadline_s)
-        self._clock.sleep(self._device.latency_s / 2 + self._device.downlink_s(request.into.nbytes))
+        self._sleep(self._device.latency_s / 2)
+        version, retries = self._window.pull(request.into, self._status, self._released_version, self._deadline_s)
+        self._sleep(self._device.latency_s / 2 + self._device.downlink_s(request.into.nbytes))
         control = self._window.control()
         self._status.retries += retries
         self._status.communication_s += self._lap()
@@ -97,7 +98,7 @@ class WorkerDriver:
     def _hand_in(self, request: HandIn) -> Reply:
         self._enter(Phase.COMMITTING)
         number = request.commit.number
-        self._clock.sleep(self._device.uplink_s(request.update.nbytes))
+        self._sleep(self._device.uplink_s(request.update.nbytes))
         self._window.put_commit(request.commit, request.update)
         control = self._wait(lambda control: control.acknowledged >= number, f"to receive commit {number}")
         self._status.commits += 1
@@ -107,6 +108,7 @@ class WorkerDriver:
     def _wait_for_release(self, request: Release) -> Reply:
         self._enter(Phase.BLOCKED)
         control = self._wait(lambda control: control.released >= request.number, f"to release commit {request.number}")
+        self._released_version = control.version
         self._status.blocked_s += self._lap()
         return Reply(self._boundary_s, control)
 
@@ -127,6 +129,14 @@ class WorkerDriver:
 
     def _enter(self, phase: Phase) -> None:
         self._status.phase = phase
+        self._report_sometimes()
+
+    def _sleep(self, duration_s: float) -> None:
+        """Sleep for some device seconds, with a sign of life now and then."""
+        end_s = self._clock.now_s() + duration_s
+        while (rest_s := end_s - self._clock.now_s()) > 0:
+            self._clock.sleep_at_most(rest_s, HEARTBEAT_S)
+            self._report_sometimes()
 
     def _lap(self) -> float:
         """Return the time since the last boundary, for somebody to book, and start anew."""
