@@ -86,7 +86,8 @@ def comparison_table(summaries: Iterable[Mapping[str, Any]], style: Style = "pla
 
 def _title(trace: TraceView) -> str:
     about = trace.attributes
-    return (
+    has_ended = "stop" in trace.arrays("events")["kind"]
+    return ("" if has_ended else "not finished: ") + (
         f"{about['scheme']}, {about['n_workers']} workers, {about['driver']} driver, "
         f"{about['n_parameters']} parameters ({about['dtype']}), seed {about['seed']}, "
         f"check period {about['check_period_s']:g} s, {about['time_scale']:g} device seconds per second"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from adsp_mpi.analysis.report import comparison_table, run_report
 from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.cli.figures import FigureOption, check_target, draw
-from adsp_mpi.cli.options import FormatOption, as_style
+from adsp_mpi.cli.options import FormatOption, RunsArgument, as_style
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import RecordedTrace
 from adsp_mpi.store.trace_file import read_trace
-
-RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
 
 
 def analyze(runs: RunsArgument, style: FormatOption = "plain", figure: FigureOption = None) -> None:

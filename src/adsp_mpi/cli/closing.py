@@ -20,6 +20,8 @@ def print_closing(result: Result) -> None:
     )
     print(f"validation: loss {_number(summary['loss'])}, accuracy {_percent(summary['accuracy'])}")
     print(f"test:       loss {_number(summary['test_loss'])}, accuracy {_percent(summary['test_accuracy'])}")
+    if refused := summary["refused"]:
+        print(f"warning: {refused} commits were refused: their updates were not finite; try a lower learning rate")
     if slow := summary["slow_workers"]:
         print(f"warning: too slow for the commit rate, they commit after every step: workers {_listed(slow)}")
     if (fidelity := summary["fidelity"]) is not None and fidelity < FAITHFUL:

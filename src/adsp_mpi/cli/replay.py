@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from adsp_mpi.cli.checkpoints import final_checkpoint
-from adsp_mpi.cli.options import RunArgument
+from adsp_mpi.cli.options import RunsArgument
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import Replayed
 from adsp_mpi.engine.replay import replay as carry_out
@@ -25,12 +26,19 @@ from adsp_mpi.store.trace_file import read_trace
 TOLERANCE = 1e-3  # of the parameters' norm, where processor or libraries are not the run's
 
 
-def replay(run: RunArgument) -> None:
-    """Check a run bit for bit by its commit log.
+def replay(runs: RunsArgument) -> None:
+    """Check runs bit for bit by their commit logs.
 
-    The log is carried out again in one process and the final parameters are compared.
+    A log is carried out again in one process and the final parameters are compared.
     Exit status 0: identical, or equal up to rounding in another environment; 1: different.
     """
+    are_right = [_replay(run, f"{run}: " if len(runs) > 1 else "") for run in runs]
+    if not all(are_right):
+        raise typer.Exit(1)
+
+
+def _replay(run: Path, name: str) -> bool:
+    """Say how a replay compares with its run; return whether it is right."""
     folder = RunFolder.open(run)
     trace, checkpoint = read_trace(folder.trace), final_checkpoint(folder)
     commits = trace.arrays("commits")
@@ -39,19 +47,20 @@ def replay(run: RunArgument) -> None:
     replayed = carry_out(testbed, commits)
     if is_identical(replayed, checkpoint):
         n_applied = int(np.count_nonzero(commits["status"] == CommitStatus.APPLIED))
-        print(f"identical: {n_applied} commits, version {replayed.version}")
-        return
+        print(f"{name}identical: {n_applied} commits, version {replayed.version}")
+        return True
     changes = differences(json.loads(str(trace.attributes["environment"])), environment())
     for change in changes:
-        print(f"environment differs: {change}")
+        print(f"{name}environment differs: {change}")
     if replayed.version == checkpoint.version and changes:
         distance = relative_distance(replayed.parameters, checkpoint.parameters)
-        if distance <= TOLERANCE:
-            print(f"equal up to rounding: {distance:.1e} of the parameters' norm, at most {TOLERANCE:g} is allowed")
-            return
-        print(f"not equal: {distance:.1e} of the parameters' norm, at most {TOLERANCE:g} is allowed")
-    print(f"different: {difference(replayed, checkpoint)}")
-    raise typer.Exit(1)
+        is_near = distance <= TOLERANCE
+        verdict = "equal up to rounding" if is_near else "not equal"
+        print(f"{name}{verdict}: {distance:.1e} of the parameters' norm, at most {TOLERANCE:g} is allowed")
+        if is_near:
+            return True
+    print(f"{name}different: {difference(replayed, checkpoint)}")
+    return False
 
 
 def is_identical(replayed: Replayed, checkpoint: Checkpoint) -> bool:
