@@ -39,7 +39,7 @@ def test_loss_table_shows_the_last_samples():
 
 def test_the_report_names_the_run_and_leaves_out_what_there_is_not():
     report = run_report(two_workers(), target_loss=0.3)
-    assert report.startswith("not finished: adsp, 2 workers, virtual driver, 100 parameters (float32), seed 1, check period 10 s")
+    assert report.startswith("not finished: adsp, 2 workers, virtual driver, 100 parameters (float32), seed 1, check")
     assert "\nWorkers\n\nworker " in report
     assert "Last samples of the global loss" in report
     assert "Rate search" not in report
