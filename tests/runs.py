@@ -17,7 +17,16 @@ SCHEMES = {
     "ssp": {"scheme": "ssp", "staleness": 2},
     "ssp, strict": {"scheme": "ssp", "staleness": 2, "strict": True, "momentum": 0.5},
     "ssp, pull when needed": {"scheme": "ssp", "staleness": 3, "pull": "when_needed"},
+    "ssp with automatic momentum": {"scheme": "ssp", "staleness": 2, "momentum": "auto", "target_momentum": 0.1},
+    "adsp with automatic momentum": {"scheme": "adsp", "commit_rate": 3.0, "momentum": "auto"},
     "fixed_adacomm": {"scheme": "fixed_adacomm", "tau": 4},
+    "adacomm": {"scheme": "adacomm", "tau": 8},
+    "adacomm, tau searched": {"scheme": "adacomm", "interval_s": 0.02},
+    "adsp_plus": {"scheme": "adsp_plus", "slowest_steps": 2},
+    "r2sp": {"scheme": "r2sp"},
+    "batchtune_bsp": {"scheme": "batchtune_bsp"},
+    "batchtune_bsp, weighted": {"scheme": "batchtune_bsp", "weighted": True, "momentum": 0.5},
+    "batchtune_fixed_adacomm": {"scheme": "batchtune_fixed_adacomm", "tau": 4, "weighted": True},
 }
 SERIAL_CASES = [  # a model, and how far a synchronous run of it may be from serial SGD
     ({"name": "softmax"}, 1e-6),

@@ -9,8 +9,11 @@ from adsp_mpi import sync
 
 
 def schemes() -> None:
-    """List the schemes and their options."""
-    for name in sync.names():
-        scheme = sync.scheme_class(name)
+    """List the schemes: what each does, where it comes from, its options."""
+    found = {name: sync.scheme_class(name) for name in sync.names()}
+    width = max(map(len, found), default=0)
+    for name, scheme in found.items():
         options = [f"{field.name} = {json.dumps(field.default)}" for field in fields(scheme.Options)]
-        print(f"{name:14} {scheme.summary}\n{'':14} {', '.join(options)}")
+        print(f"{name:{width}}  {scheme.summary}")
+        print(f"{'':{width}}  source: {scheme.source or 'not said'}")
+        print(f"{'':{width}}  {', '.join(options)}")

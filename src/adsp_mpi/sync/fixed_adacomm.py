@@ -19,23 +19,12 @@ class FixedAdacommOptions(SyncOptions):
     tau: Annotated[int, Ge(1)] = 40
 
 
-class FixedAdacomm(Scheme):
-    """τ local steps from common parameters, then all wait for all and the mean update makes one version.
+class LocalSgd(Scheme):
+    """The frame of local SGD: τ steps from common parameters, then all wait for all; who sets τ is left open."""
 
-    Notes
-    -----
-    Source: the baseline "Fixed ADACOMM" of Hu et al. 2020 with their τ = 40; local SGD (Stich, ICLR 2019), PASGD of
-    Wang & Joshi, MLSys 2019. τ = 1 is BSP.
-    """
-
-    name: ClassVar[str] = "fixed_adacomm"
-    summary: ClassVar[str] = "local SGD: tau steps each, then everybody waits and updates are averaged"
-    source: ClassVar[str] = "Stich, ICLR 2019; Wang & Joshi, MLSys 2019; Hu et al., AAAI 2020"
-    Options: ClassVar[type[SyncOptions]] = FixedAdacommOptions
-
-    def __init__(self, options: FixedAdacommOptions, setting: Setting) -> None:
+    def __init__(self, options: SyncOptions, setting: Setting, tau: int) -> None:
         super().__init__(options, setting)
-        self._tau = options.tau
+        self._tau = tau
 
     def is_commit_due(self, progress: Progress) -> bool:
         """After τ steps."""
@@ -52,3 +41,21 @@ class FixedAdacomm(Scheme):
     def implicit_momentum(self, cluster: Cluster) -> float:
         """None: a barrier leaves no asynchrony."""
         return 0.0
+
+
+class FixedAdacomm(LocalSgd):
+    """τ local steps from common parameters, then all wait for all and the mean update makes one version.
+
+    Notes
+    -----
+    Source: the baseline "Fixed ADACOMM" of Hu et al. 2020 with their τ = 40; local SGD (Stich, ICLR 2019), PASGD of
+    Wang & Joshi, MLSys 2019. τ = 1 is BSP.
+    """
+
+    name: ClassVar[str] = "fixed_adacomm"
+    summary: ClassVar[str] = "local SGD: tau steps each, then everybody waits and updates are averaged"
+    source: ClassVar[str] = "Stich, ICLR 2019; Wang & Joshi, MLSys 2019; Hu et al., AAAI 2020"
+    Options: ClassVar[type[SyncOptions]] = FixedAdacommOptions
+
+    def __init__(self, options: FixedAdacommOptions, setting: Setting) -> None:
+        super().__init__(options, setting, options.tau)

@@ -22,7 +22,7 @@ MISTAKES = {
     "simulate --set run.seed=one": "run.seed must be an integer, got 'one'",
     "simulate --set run.seed=1.5": "run.seed must be an integer, got 1.5",
     "simulate --set sync.check_period_s=0": "sync.check_period_s must be > 0",
-    "simulate --set sync.scheme=dsp": "sync.scheme must be one of adsp, ",
+    "simulate --set sync.scheme=dsp": "sync.scheme must be one of adacomm, adsp, ",
     "simulate --set sync.tau=4": "sync.tau must be a known key",
     "simulate --set devices.profile=ec2-18 --workers 4": "devices.profile must be for 4 workers, got 'ec2-18'",
     "simulate --workers 0": "run.workers must be >= 1",
@@ -32,7 +32,7 @@ MISTAKES = {
     "simulate --set model.name=vgg": "model.name must be ",
     "simulate --set output.dir=/proc/runs": "output.dir must be a directory that can be written, got '/proc/runs'",
     "simulate --set output.name=a/b": "output.name must be the name of a folder, without a path, got 'a/b'",
-    "compare --schemes adsp,dsp": "sync.scheme must be one of adsp, ",
+    "compare --schemes adsp,dsp": "sync.scheme must be one of adacomm, adsp, ",
     "compare --schemes adsp --set sync.tu=3": "a key in [sync] must be an option of one of adsp, got 'tu'",
     "compare --csv /proc/x.csv": "--csv must be a file that can be written, got '/proc/x.csv'",
     "compare --format html": "--format must be one of plain, markdown, csv, got 'html'",
@@ -96,12 +96,15 @@ def test_help_and_version(capsys):
     assert "--progress auto|live|plain|none" in capsys.readouterr().out
 
 
-def test_schemes_are_listed_with_their_options(capsys):
+def test_schemes_are_listed_with_source_and_options(capsys):
     assert run(["schemes"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = [line.split()[0] for line in lines[::2]]
-    assert {"adsp", "asp", "bsp", "fixed_adacomm", "ssp"} <= set(names)
-    assert "staleness = 40" in lines[2 * names.index("ssp") + 1]
+    names = [line.split()[0] for line in lines[::3]]
+    assert {"adacomm", "adsp", "adsp_plus", "asp", "bsp", "fixed_adacomm", "r2sp", "ssp"} <= set(names)
+    ssp = 3 * names.index("ssp")
+    assert "at most s steps ahead" in lines[ssp]
+    assert lines[ssp + 1].strip() == "source: Ho et al., NIPS 2013"
+    assert "staleness = 40" in lines[ssp + 2]
 
 
 def test_simulate_shows_and_says_where_it_wrote(capsys, tmp_path):

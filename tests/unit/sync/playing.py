@@ -15,7 +15,7 @@ class Play:
     def __init__(self, scheme, n_workers):
         self.scheme = scheme
         self._held = {}
-        self.cluster = Cluster(n_workers, [0] * n_workers, live=set(range(n_workers)), held=self._held.keys())
+        self.cluster = Cluster(n_workers, live=set(range(n_workers)), held=self._held.keys())
         self.rounds = []
         self.waiting = set()
 
@@ -30,12 +30,11 @@ class Play:
         return self._settle()
 
     def _settle(self):
-        members = sorted(self.scheme.ready(self.cluster))
-        if members:
+        while members := sorted(self.scheme.ready(self.cluster)):
             self.rounds.append(members)
-        for worker in members:
-            del self._held[worker]
-            self.cluster.commits[worker] += 1
+            for worker in members:
+                del self._held[worker]
+                self.cluster.commits[worker] += 1
         settled = sorted(self.waiting - set(self._held))
         released = {i: self.scheme.pulls(i, self.cluster) for i in settled if self.scheme.may_continue(i, self.cluster)}
         self.waiting -= set(released)

@@ -1,0 +1,78 @@
+"""ADSP+: nobody waits, and the local steps of each worker have been found beforehand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge
+
+from adsp_mpi.errors import must
+from adsp_mpi.sync.base import Cluster, Progress, Scheme, Setting, SyncOptions
+from adsp_mpi.sync.momentum import implicit_momentum
+from adsp_mpi.sync.offline_search import steps_by_speed
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdspPlusOptions(SyncOptions):
+    """Options of ADSP+."""
+
+    # k_i: steps between two commits, one number per worker; speed makes them proportional to the workers' speeds
+    local_steps: tuple[Annotated[int, Ge(1)], ...] | Literal["speed"] = "speed"
+    # k of the slowest worker, with local_steps = "speed"
+    slowest_steps: Annotated[int, Ge(1)] = 1
+
+
+class AdspPlus(Scheme):
+    """Every worker commits after its own fixed number of local steps k_i; updates are merged at arrival; nobody waits.
+
+    With ``speed``, k_i = max(1, round(k v_i / min v)), so that all commit equally often, as under ADSP. The speeds are
+    those of the first check period in which all have made steps; until then k_i = k.
+
+    Notes
+    -----
+    Source: Hu et al., AAAI 2020, who compare with an ADSP+ whose numbers of steps have been searched offline. That is
+    all they say: the rest is our reading. The search is `offline_search.search_local_steps`, whose runs come before.
+    """
+
+    name: ClassVar[str] = "adsp_plus"
+    summary: ClassVar[str] = "ADSP+: nobody waits, each worker's number of local steps was found offline"
+    source: ClassVar[str] = "Hu, Wang, Wu, AAAI 2020; our reading"
+    Options: ClassVar[type[SyncOptions]] = AdspPlusOptions
+
+    def __init__(self, options: AdspPlusOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        n = setting.n_workers
+        self._slowest_steps = options.slowest_steps
+        self._must_measure = options.local_steps == "speed"
+        at_first = (options.slowest_steps,) * n
+        self._local_steps = at_first if options.local_steps == "speed" else options.local_steps
+        if len(self._local_steps) != n:
+            raise must("sync.local_steps", f"a list of {n}, one number per worker", list(self._local_steps))
+
+    def is_commit_due(self, progress: Progress) -> bool:
+        """After k_i steps."""
+        return progress.steps >= progress.target
+
+    def target(self, worker: int) -> float:
+        """k_i."""
+        return float(self._local_steps[worker])
+
+    def on_tick(self, time_s: float, cluster: Cluster) -> None:
+        """Make k_i proportional to the speeds, once."""
+        if not self._must_measure or any(math.isnan(cluster.step_times_s[worker]) for worker in cluster.live):
+            return
+        slowest_s = max(cluster.step_times_s[worker] for worker in cluster.live)
+        # one that has left counts as slow; nobody asks for its steps any more
+        speeds = [1 / (slowest_s if math.isnan(time_s) else time_s) for time_s in cluster.step_times_s]
+        self._local_steps = steps_by_speed(speeds, self._slowest_steps)
+        self._must_measure = False
+
+    def implicit_momentum(self, cluster: Cluster) -> float:
+        """Return the form of the paper, Prop. 1, with ΔC_i = v_i / k_i; nan until speeds are known."""
+        speeds = [self.setting.check_period_s / cluster.step_times_s[worker] for worker in cluster.live]
+        if not speeds or math.isnan(sum(speeds)):
+            return math.nan
+        steps = [self._local_steps[worker] for worker in cluster.live]
+        return implicit_momentum([v / k for v, k in zip(speeds, steps, strict=True)], speeds)

@@ -1,0 +1,84 @@
+"""Batch sizes after speed, for any scheme with a barrier: what BatchTune adds to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adsp_mpi.sync.base import Cluster, Scheme, Setting, SyncOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchTuneOptions(SyncOptions):
+    """What batch tuning adds to a scheme's options."""
+
+    # weigh updates by their samples, instead of all alike
+    weighted: bool = False
+
+
+class BatchTuning(Scheme):
+    """Give every worker a batch after its speed, so that all take equally long for a step.
+
+    b_i = B m (1/t_i) / Σ(1/t_j), t_i the time per sample, chosen anew at every checkpoint; all batches together always
+    hold B m samples, at the start B each. Mixed into a scheme, before it.
+
+    Notes
+    -----
+    Source: Chen, Wang, Li, INFOCOM 2019, as the ADSP authors' code has it. Differs: t_i is measured per sample, over
+    the check period before; that code takes the time per step, with which batches swing. Samples left over by rounding
+    down go to the largest remainders, so the total stays; no batch is empty. With `weighted`, updates weigh
+    b_i / mean b, so η = 1/m remains that of a mean; that code weighs all alike.
+    """
+
+    def __init__(self, options: BatchTuneOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        self._is_weighted = options.weighted
+        self._batch_sizes = [setting.batch_size] * setting.n_workers
+        self._sample_times_s = [math.nan] * setting.n_workers  # of the last period in which the worker made steps
+        self._next_checkpoint_s = setting.check_period_s
+
+    def batch_size(self, worker: int) -> int:
+        """b_i."""
+        return self._batch_sizes[worker]
+
+    def weight(self, worker: int, cluster: Cluster) -> float:
+        """1, or the samples of the commit over the mean of its round."""
+        if not self._is_weighted:
+            return 1.0
+        total = sum(cluster.batch_sizes[member] for member in cluster.held)
+        return len(cluster.held) * cluster.batch_sizes[worker] / total
+
+    def on_tick(self, time_s: float, cluster: Cluster) -> None:
+        """At a checkpoint, choose batches anew."""
+        super().on_tick(time_s, cluster)
+        if not self.setting.is_past(time_s, self._next_checkpoint_s):
+            return
+        self._next_checkpoint_s = time_s + self.setting.check_period_s
+        for worker, measured_s in enumerate(cluster.sample_times_s):
+            if measured_s > 0:
+                self._sample_times_s[worker] = measured_s
+        live = sorted(cluster.live)
+        speeds = [1 / self._sample_times_s[worker] for worker in live]
+        if live and not math.isnan(sum(speeds)):
+            for worker, size in zip(live, shares(self.setting.batch_size * len(live), speeds), strict=True):
+                self._batch_sizes[worker] = size
+
+
+def shares(total: int, speeds: Sequence[float]) -> list[int]:
+    """Split `total` samples in proportion to `speeds`: whole numbers of at least 1 with that sum.
+
+    Parameters
+    ----------
+    total : at least one for each speed
+    """
+    exact = [total * speed / sum(speeds) for speed in speeds]
+    sizes = [max(1, math.floor(share)) for share in exact]
+    by_remainder = sorted(range(len(sizes)), key=lambda i: sizes[i] - exact[i])
+    for i in by_remainder[: max(total - sum(sizes), 0)]:
+        sizes[i] += 1
+    while (excess := sum(sizes) - total) > 0:  # batches of 1 took more than their share
+        donors = [i for i in reversed(by_remainder) if sizes[i] > 1]
+        for i in donors[:excess]:
+            sizes[i] -= 1
+    return sizes
