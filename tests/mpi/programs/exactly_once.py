@@ -37,7 +37,7 @@ UPDATES = 1 + np.arange(N_WORKERS)
 class UncheckedWindow(WorkerWindow):
     """Pulls whatever it finds."""
 
-    def pull(self, into, status, deadline_s):
+    def pull(self, into, status, at_least, deadline_s):
         version = self._get_word(self._offsets.version)
         self._get(into, self._offsets.buffer(version))
         return version, 0

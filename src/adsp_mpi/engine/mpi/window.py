@@ -272,11 +272,19 @@ class WorkerWindow:
         """Return a number that changes as long as rank 0 is alive; `ServerWindow.beat` changes it."""
         return self._get_word(self._offsets.heartbeat)
 
-    def put_status(self, status: WorkerStatus) -> None:
-        """Tell rank 0 about this worker; `ServerWindow.status` reads it."""
+    def post_status(self, status: WorkerStatus) -> None:
+        """Tell rank 0 about this worker, to arrive with whatever is flushed next at the latest.
+
+        `ServerWindow.status` reads it; a mixture of two, which it may meet over a network, is not sealed.
+        """
         status.heartbeat += 1
         blocks.pack_status(self._status, status, self._pinned)
-        self._put(self._status, self._offsets.status(self._worker))
+        self._win.Put([self._status, MPI.BYTE], 0, self._offsets.status(self._worker))
+
+    def put_status(self, status: WorkerStatus) -> None:
+        """Tell rank 0 about this worker at once."""
+        self.post_status(status)
+        self._win.Flush(0)
 
     def put_commit(self, commit: Commit, update: Array) -> None:
         """Hand in a commit: header and update first, then the number that makes them valid."""

@@ -129,7 +129,10 @@ class WorkerDriver:
 
     def _enter(self, phase: Phase) -> None:
         self._status.phase = phase
-        self._report_sometimes()
+        if phase is Phase.COMPUTING:  # nothing can be said again before the step is over
+            self._window.post_status(self._status)
+        else:
+            self._report_sometimes()
 
     def _sleep(self, duration_s: float) -> None:
         """Sleep for some device seconds, with a sign of life now and then."""
