@@ -175,9 +175,10 @@ def _fastest(rows: Sequence[Row]) -> str:
     rival = order[1].point[SCHEME]
     if not math.isfinite(second.median):
         return f"{name} is the fastest to the target, {cell(first.median)} s; no other scheme reached it in time"
+    ratio = second.median / first.median if first.median else math.inf
     text = (
         f"{name} is the fastest to the target, {cell(first.median)} s; "
-        f"{rival} is next and needs {cell(second.median / first.median)} times as long"
+        f"{rival} is next and needs {cell(ratio)} times as long"
     )
     if first.n < 2:
         return f"{text}; one seed says nothing about the spread"
