@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adsp_mpi import models
+from adsp_mpi.errors import ConfigError
 from adsp_mpi.models import Model, ModelOptions
 
 SMALL, CLASSES = (8, 6, 3), 10
@@ -37,6 +38,11 @@ def _parameters(model: Model) -> Any:
 @pytest.mark.parametrize(("side", "n_parameters"), [(24, 1_068_298), (32, 1_756_426)])
 def test_number_of_parameters(side: int, n_parameters: int) -> None:
     assert _model(shape=(side, side, 3)).layout.size == n_parameters
+
+
+def test_other_samples_than_images_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model.name must be .* \(cnn-cifar wants images\), got \(1728,\)"):
+        _model(shape=(1728,))
 
 
 def test_initial_parameters() -> None:
