@@ -145,10 +145,10 @@ def _draw_losses(
     for target in known:
         axes.axhline(target, color="black", linewidth=0.8, linestyle=(0, (1, 2)), label=f"target {target:g}")
     axes.set(xlabel="time (s)", ylabel="global loss", xlim=(0, max(map(metrics.run_time_s, traces)) or 1), ymargin=0.1)
-    _scale(axes, np.concatenate([known, *(loss["loss"] for loss in losses)]))
+    scale_losses(axes, np.concatenate([known, *(loss["loss"] for loss in losses)]))
 
 
-def _scale(axes: Axes, values: Floats) -> None:
+def scale_losses(axes: Axes, values: Floats) -> None:
     """Make the losses' axis logarithmic if they span more than a decade."""
     known = values[np.isfinite(values) & (values > 0)]
     decades = np.log10(known.max() / known.min()) if len(known) else 0

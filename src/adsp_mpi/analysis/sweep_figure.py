@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from adsp_mpi.analysis.figures import OTHER_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, our_style
+from adsp_mpi.analysis.figures import OTHER_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, Floats, our_style, scale_losses
 from adsp_mpi.analysis.sweeps import SCHEME, TIME, Panel, Row
 
 _WIDTH_INCHES, _PANEL_INCHES = 7.2, 2.5
+_MOST_SAMPLES = 200  # in a curve; of more, means are drawn
 _STYLES = ("solid", "dashed", "dotted", "dashdot")
 _MARKS = ("o", "s", "^", "D", "v", "P")
 _WORDS = {
@@ -81,13 +83,23 @@ def _draw_curves(axes: Axes, rows: Sequence[Row], panel: Panel, target_loss: flo
         }
         for run in row.runs:
             x, y = run.curve[panel.x], run.curve[panel.y]
-            pairs = [pair for pair in zip(x, y, strict=True) if all(v is not None and math.isfinite(v) for v in pair)]
-            axes.plot([pair[0] for pair in pairs], [pair[1] for pair in pairs], **look)
+            axes.plot(*_thinned(np.asarray(x, float), np.asarray(y, float)), **look)
     if panel.y == "loss":
-        axes.set_yscale("log")
+        scale_losses(axes, np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines]))
         if target_loss is not None:
             axes.axhline(target_loss, color="black", linewidth=0.8, linestyle=(0, (1, 2)))
     axes.set(xlabel=_word(panel.x), ylabel=_word(panel.y), xlim=(0, None))
+
+
+def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return means over neighbours if there are more samples than can be told apart."""
+    is_known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[is_known], y[is_known]
+    width = -(-len(x) // _MOST_SAMPLES)
+    if width <= 1:
+        return x, y
+    n = len(x) // width * width
+    return x[:n].reshape(-1, width).mean(axis=1), y[:n].reshape(-1, width).mean(axis=1)
 
 
 def _draw_bars(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
@@ -142,7 +154,8 @@ def _draw_lines(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
                 axes.annotate("searched", (x, row.spread(panel.y).median), (4, 5), textcoords="offset points")
     if places:
         axes.set_xticks(range(len(places)), places)
-    axes.set(xlabel=_word(panel.x), ylabel=_word(panel.y), ylim=(0, None))
+    axes.set(xlabel=_word(panel.x), ylabel=_word(panel.y), ymargin=0.12)
+    axes.set_ylim(0, None)
 
 
 def _draw_relative(axes: Axes, rows: Sequence[Row], panel: Panel, reference: str) -> None:
@@ -195,7 +208,7 @@ def _place(row: Row, x: str, places: Sequence[str]) -> float:
 
 
 def _colour(row: Row) -> str:
-    return SCHEME_COLOURS.get(str(row.point.get(SCHEME, "")), OTHER_COLOUR)
+    return SCHEME_COLOURS.get(str(row.point.get(SCHEME, "")).partition(",")[0], OTHER_COLOUR)
 
 
 def _word(name: str) -> str:

@@ -57,16 +57,20 @@ class _Watcher:
             raise _EnoughError
 
 
+def workers_of(config: Config) -> int:
+    """Return the number of workers that a simulation of `config` has."""
+    if config.run.workers != "auto":
+        return config.run.workers
+    return profile_size(config.devices) or api.DEFAULT_WORKERS
+
+
 def longest_wall_s(config: Config) -> float:
     """Return the wall seconds that a run takes in one process if it does not reach its target before its time is up.
 
     A short run with a model of one parameter gives steps and commits per device second; one step, one evaluation and
     one merge are timed with the model itself. What is shorter than the timing of it is not told apart.
     """
-    n_workers = config.run.workers
-    if n_workers == "auto":
-        n_workers = profile_size(config.devices) or api.DEFAULT_WORKERS
-    testbed = assemble(config, n_workers)
+    testbed = assemble(config, workers_of(config))
     counts = _counts(testbed)
     warm_up(testbed)
     local = testbed.local_model(0)

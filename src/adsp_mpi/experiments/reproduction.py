@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adsp_mpi.analysis.sweeps import TIME, Row, RunRecord, Spread, sweep_table, verdict
 from adsp_mpi.config.sections import Config
+from adsp_mpi.experiments import offline
 from adsp_mpi.experiments.description import Study
 from adsp_mpi.experiments.plan import Case, Point, cases, configuration, tuning_case
 from adsp_mpi.experiments.pool import finished, n_cores
@@ -88,16 +89,23 @@ class Reproduction:
     def carry_out(self, telling: Telling = lambda what: lambda done, total: None) -> Report:
         """Tune, run, and write the report."""
         tuned = self._tune(telling("tuning"))
+        found = {
+            case.name: offline.search(
+                self._study, case, self._chosen(case, tuned), self._runs, telling("offline search")
+            )
+            for case in self._cases
+            if offline.is_searched(case)
+        }
         seeds = self._study.experiment.seeds
-        configs = [self._config(case, tuned, seed) for case in self._cases for seed in seeds]
+        configs = [self._config(case, tuned, seed, found.get(case.name)) for case in self._cases for seed in seeds]
         records = self._runs.records(configs, telling("experiment"))
-        runs = [records[i : i + len(seeds)] for i in range(0, len(records), len(seeds))]
-        return self._write(
-            [
-                Row(case.point, own, self._chosen(case, tuned), self._paper(case), case.sweep)
-                for case, own in zip(self._cases, runs, strict=True)
-            ]
-        )
+        rows = []
+        for place, case in enumerate(self._cases):
+            own = records[place * len(seeds) : (place + 1) * len(seeds)]
+            rows.append(Row(case.point, own, self._chosen(case, tuned), self._paper(case), case.sweep))
+            if case.name in found:
+                rows.append(offline.with_search_time(rows[-1], found[case.name]))
+        return self._write(rows, list(found.values()))
 
     # ---- tuning --------------------------------------------------------------------------------------------------
 
@@ -122,8 +130,9 @@ class Reproduction:
                 best[run.name] = quality, run.chosen
         return {name: chosen for name, (_, chosen) in best.items()}
 
-    def _config(self, case: Case, tuned: dict[str, Point], seed: int) -> Config:
-        return configuration(self._study, case, self._chosen(case, tuned), seed)
+    def _config(self, case: Case, tuned: dict[str, Point], seed: int, found: offline.Found | None = None) -> Config:
+        steps = {offline.LOCAL_STEPS: list(found.local_steps)} if found else {}
+        return configuration(self._study, case, {**self._chosen(case, tuned), **steps}, seed)
 
     def _chosen(self, case: Case, tuned: dict[str, Point]) -> Point:
         return tuned.get(tuning_case(self._study, case).name, {})
@@ -138,7 +147,7 @@ class Reproduction:
         numbers = [entry.numbers for entry in self._study.experiment.paper if entry.at == dict(case.point)]
         return numbers[0] if numbers else {}
 
-    def _write(self, rows: Sequence[Row]) -> Report:
+    def _write(self, rows: Sequence[Row], found: Sequence[offline.Found]) -> Report:
         from adsp_mpi.analysis.figures import write_figure
         from adsp_mpi.analysis.sweep_figure import sweep_figure
 
@@ -149,13 +158,13 @@ class Reproduction:
         figures = stem.with_suffix(".png"), stem.with_suffix(".svg")
         for path in figures:
             write_figure(figure, path)
-        text = self._text(rows, figures[0].name)
+        text = self._text(rows, found, figures[0].name)
         markdown, csv = stem.with_suffix(".md"), stem.with_suffix(".csv")
         markdown.write_text(text, encoding="utf-8")
         csv.write_text(sweep_table(rows, experiment.columns, "csv", experiment.reference), encoding="utf-8")
         return Report(markdown, csv, figures, text)
 
-    def _text(self, rows: Sequence[Row], figure: str) -> str:
+    def _text(self, rows: Sequence[Row], found: Sequence[offline.Found], figure: str) -> str:
         experiment = self._study.experiment
         tables = [
             sweep_table(
@@ -171,6 +180,11 @@ class Reproduction:
             "Medians over the seeds, lowest and highest in brackets; a dash: the target was not reached in time.",
             *tables,
             verdict(rows),
+            "\n".join(
+                f"The offline search made {each.trials} runs of {each.spent_s:.0f} s together. "
+                f"Steps in a commit, worker by worker: {', '.join(map(str, each.local_steps))}."
+                for each in found
+            ),
             f"![{experiment.title}]({figure})",
         ]
         return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
