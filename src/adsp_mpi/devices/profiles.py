@@ -96,7 +96,8 @@ def _step_times_s(options: DeviceOptions, n_workers: int, reference_step_s: floa
         fastest_s = reference_step_s
     if fastest_s is None:
         return list(times)
-    return [fastest_s * (time / min(times)) for time in times]
+    least = min(times)
+    return [fastest_s * (time / least) for time in times]
 
 
 def _generated(n_workers: int, heterogeneity: float) -> tuple[float, ...]:

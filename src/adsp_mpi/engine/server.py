@@ -9,11 +9,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from adsp_mpi.config.sections import Config
+from adsp_mpi.engine.cluster import CountedCluster
 from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.store.schema import SERVER, CommitStatus
 from adsp_mpi.store.trace import Trace
-from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, Cluster, LossSample, Scheme, SearchWindow, Setting
+from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, LossSample, Scheme, SearchWindow, Setting
 
 Array = NDArray[Any]
 _BITS = (1 << 64) - 1
@@ -52,7 +53,7 @@ class Server:
         self._trace = trace
         n = setting.n_workers
         self._held: dict[int, _Held] = {}
-        self.cluster = Cluster(n, live=set(range(n)), held=self._held.keys())
+        self.cluster = CountedCluster(n, live=set(range(n)), held=self._held.keys())
         self.controls = [Control(scheme.target(i), scheme.batch_size(i)) for i in range(n)]
         self.statuses = [WorkerStatus() for _ in range(n)]
         self.stop_reason: str | None = None
@@ -72,6 +73,8 @@ class Server:
         self._is_sample_wanted = False
         self._n_refused_in_row = [0] * n
         self._settled: dict[int, int] = {}  # worker -> number of a commit that is settled but not yet released
+        self._newly_settled: list[int] = []  # since somebody was last let go
+        self._release_key: object = None
         self._changed: set[int] = set(range(n))
 
     # ---- what a driver asks ------------------------------------------------------------------------------------
@@ -120,7 +123,7 @@ class Server:
         """Take note that a worker has left for good: nobody waits for it any longer."""
         if worker not in self.cluster.live:  # it has been expelled
             return
-        self.cluster.live.discard(worker)
+        self.cluster.leave(worker)
         self._trace.add("events", time_s=now_s, worker=worker, kind="left", text=why)
         if self.stop_reason is None:
             if not self.cluster.live:
@@ -250,9 +253,10 @@ class Server:
         is_applied = status is CommitStatus.APPLIED
         self._held.pop(worker, None)
         self._settled[worker] = commit.number
+        self._newly_settled.append(worker)
         if is_applied:
             self._n_refused_in_row[worker] = 0
-            self.cluster.commits[worker] += 1
+            self.cluster.count_commit(worker)
             self.applied += 1
             self.steps += commit.steps
         self._trace.add(
@@ -285,7 +289,12 @@ class Server:
 
     def _release(self) -> None:
         """Let go every worker whose commit is settled and whom the scheme lets go on."""
-        for worker, number in list(self._settled.items()):
+        key = self._scheme.release_key(self.cluster)
+        is_changed = key is None or key != self._release_key or self.stop_reason is not None
+        self._release_key = key
+        asking = list(self._settled.items()) if is_changed else [(w, self._settled[w]) for w in self._newly_settled]
+        self._newly_settled.clear()
+        for worker, number in asking:
             if self.stop_reason is None and not self._scheme.may_continue(worker, self.cluster):
                 continue
             del self._settled[worker]

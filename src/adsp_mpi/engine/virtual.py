@@ -80,9 +80,6 @@ class VirtualDriver:
         worker.since_s = self._now_s
         device = worker.device
         match request:
-            case Pull():
-                worker.status.phase = Phase.PULLING
-                self._after(device.latency_s / 2, partial(self._ask, worker, request))
             case Compute() if self._now_s >= device.stop_s:
                 self._finish(worker, "its device stopped")
             case Compute():
@@ -90,6 +87,9 @@ class VirtualDriver:
                 duration_s = self._testbed.step_duration_s(worker.index, request.step, request.batch_size, self._now_s)
                 request.run()
                 self._after(duration_s, partial(self._computed, worker, request.batch_size))
+            case Pull():
+                worker.status.phase = Phase.PULLING
+                self._after(device.latency_s / 2, partial(self._ask, worker, request))
             case HandIn():
                 worker.status.phase = Phase.COMMITTING
                 self._after(device.uplink_s(request.update.nbytes), partial(self._send, worker, request))
@@ -175,7 +175,7 @@ class VirtualDriver:
         heapq.heappush(self._events, (time_s, next(self._order), action))
 
     def _after(self, delay_s: float, action: Callable[[], None]) -> None:
-        self._at(self._now_s + delay_s, action)
+        heapq.heappush(self._events, (self._now_s + delay_s, next(self._order), action))
 
     def _from(self, time_s: float, action: Callable[[], None]) -> None:
         """Carry out an action at `time_s`; now, if that is now."""

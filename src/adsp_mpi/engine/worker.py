@@ -23,7 +23,7 @@ class Pull:
     into: Array
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # one per step: frozen, it would take three times as long to make
 class Compute:
     """Call `run` and take as long as the device does. Compute."""
 
@@ -50,7 +50,7 @@ class Release:
 Request = Pull | Compute | HandIn | Release
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Reply:
     """A driver's answer: a request has been carried out."""
 

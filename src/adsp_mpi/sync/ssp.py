@@ -55,6 +55,10 @@ class Ssp(Scheme):
         """At most s ahead of the slowest."""
         return cluster.commits[worker] - cluster.slowest_clock <= self._bound
 
+    def release_key(self, cluster: Cluster) -> object:
+        """Nobody is let go before the slowest has moved on."""
+        return cluster.slowest_clock
+
     def pulls(self, worker: int, cluster: Cluster) -> bool:
         """Every step, or when the cache is older than the bound."""
         if self._pull_every_step or cluster.commits[worker] - self._clock_at_pull[worker] > self._bound:
