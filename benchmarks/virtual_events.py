@@ -1,0 +1,282 @@
+"""Events per second of the bare virtual engine, beside SimPy; memory per worker.
+
+    pip install simpy && python benchmarks/virtual_events.py        # --workers 100 1000 10000
+
+The engine runs as it is, worker programs, server, scheme, trace and all, but a step computes nothing and a loss is a
+constant. Events are those taken from a queue. Two peers, both with the same pattern of events: half a round trip, the
+way back, some steps, a commit, and an event by which the server lets a worker go on.
+
+same work : SimPy's queue and processes drive the same worker programs and the same server: which engine is faster
+bare : SimPy's processes wait for these times and do nothing else; the server is a counter: what the work costs
+
+Runs alternate; medians of the ratios are given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import simpy
+
+from adsp_mpi.config.load import build_config
+from adsp_mpi.engine.outcome import Recorder, sample_loss
+from adsp_mpi.engine.testbed import Testbed, assemble
+from adsp_mpi.engine.virtual import VirtualDriver
+from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Worker
+from adsp_mpi.models.null import Null
+from adsp_mpi.store.trace import Trace
+
+STEP_S, LATENCY_S = 0.02, 0.01
+STEPS_PER_WORKER = 40
+TAU = 8
+
+
+# ruff: noqa: D102
+
+
+class BareLocal:
+    """A local model that does nothing."""
+
+    def __init__(self) -> None:
+        self.parameters = self.update = np.zeros(1, np.float32)
+        self.step_index = 0
+
+    def learning_rate_at(self, step: int) -> float:
+        return 0.1
+
+    def step(self, batch_size: int) -> float:
+        self.step_index += 1
+        return 0.0
+
+    def clear(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class BareTestbed(Testbed):
+    """A testbed without arithmetic."""
+
+    def local_model(self, worker: int) -> Any:
+        return BareLocal()
+
+    def evaluate(self, parameters: Any) -> tuple[float, float]:
+        return 1.0, 0.5
+
+
+class Quiet(Recorder):
+    """Keeps the rows in memory, as a run does that leaves nothing."""
+
+    def prepare(self, testbed: Testbed) -> None:
+        pass
+
+    def begin(self, testbed: Testbed) -> Trace:
+        return Trace({})
+
+    def observe(self, server: Any, now_s: float) -> None:
+        pass
+
+
+def testbed(scheme: str, n_workers: int) -> BareTestbed:
+    options = {"tau": TAU} if scheme == "fixed_adacomm" else {}
+    tables: dict[str, dict[str, Any]] = {
+        "run": {"workers": n_workers},
+        "model": {"name": "null", "parameters": 1},
+        "sync": {"scheme": scheme, "check_period_s": 1.0, **options},
+        "devices": {"profile": "generated", "step_time_s": STEP_S, "jitter": 0.0, "latency_s": LATENCY_S},
+        "stop": {"max_steps": STEPS_PER_WORKER * n_workers},
+    }
+    whole = assemble(build_config(tables), n_workers)
+    parts = {field.name: getattr(whole, field.name) for field in fields(Testbed)}
+    return BareTestbed(**{**parts, "model": Null(whole.config.model, (1,), 10)})
+
+
+def engine(bed: BareTestbed) -> tuple[float, int]:
+    """Return wall seconds and events of a run."""
+    driver = VirtualDriver(bed, Quiet())
+    gc.collect()
+    start_s = time.perf_counter()
+    driver.run()
+    return time.perf_counter() - start_s, next(driver._order)
+
+
+class SimpyDriver:
+    """A virtual driver as one would write it with SimPy: a process per worker, one for the ticks."""
+
+    def __init__(self, bed: BareTestbed, scheme: str) -> None:
+        self.bed = bed
+        self.published = bed.published(list(np.zeros((2, 1), np.float32)))
+        self.server = bed.server(self.published, Trace({}))
+        self.env = simpy.Environment()
+        self.released: dict[int, simpy.Event] = {}
+        self.n_events = 0
+        shared = bed.scheme()
+        programs = [Worker(i, bed.n_workers, shared, BareLocal()).program() for i in range(bed.n_workers)]
+        self.env.process(self.ticks())
+        self.processes = [self.env.process(self.worker(i, program)) for i, program in enumerate(programs)]
+
+    def worker(self, index: int, program: Any) -> Generator[simpy.Event, Any, None]:
+        env, server, device = self.env, self.server, self.bed.devices[index]
+        control, status = server.controls[index], server.statuses[index]
+        request, version = next(program), -1
+        while True:
+            since_s = env.now
+            match request:
+                case Compute():
+                    request.run()
+                    duration_s = self.bed.step_duration_s(index, request.step, request.batch_size, env.now)
+                    yield env.timeout(duration_s)
+                    self.n_events += 1
+                    status.compute_s += env.now - since_s
+                    status.steps += 1
+                    status.samples += request.batch_size
+                case Pull():
+                    yield env.timeout(device.latency_s / 2)
+                    request.into[:] = self.published.current
+                    version = self.published.version
+                    yield env.timeout(device.latency_s / 2)
+                    self.n_events += 2
+                    status.communication_s += env.now - since_s
+                case HandIn():
+                    yield env.timeout(device.uplink_s(request.update.nbytes))
+                    self.n_events += 1
+                    status.communication_s += env.now - since_s
+                    status.commits += 1
+                    server.on_commit(request.commit, request.update, env.now)
+                    self.deliver()
+                case Release():
+                    if control.released < request.number:
+                        self.released[index] = env.event()
+                        yield self.released[index]
+                        self.n_events += 1
+                    status.blocked_s += env.now - since_s
+            try:
+                request = program.send(Reply(env.now, control, version))
+            except StopIteration:
+                return
+
+    def ticks(self) -> Generator[simpy.Event, Any, None]:
+        while self.server.stop_reason is None:
+            self.server.on_time(self.env.now)
+            if self.server.take_sample_request():
+                self.server.on_loss(
+                    sample_loss(self.bed, self.server, self.published.current, self.env.now), self.env.now
+                )
+            self.deliver()
+            if self.server.stop_reason is None:
+                yield self.env.timeout(self.server.next_time_s - self.env.now)
+                self.n_events += 1
+
+    def deliver(self) -> None:
+        for index in sorted(self.server.take_changed()):
+            if index in self.released and self.server.controls[index].released > 0:
+                self.released.pop(index).succeed()
+
+    def run(self) -> tuple[float, int]:
+        """Return wall seconds and events."""
+        gc.collect()
+        start_s = time.perf_counter()
+        self.env.run(simpy.AllOf(self.env, self.processes))
+        return time.perf_counter() - start_s, self.n_events
+
+
+class Bare:
+    """The same events by SimPy; the server lets a worker go on at once, or all when all are there."""
+
+    def __init__(self, bed: BareTestbed, scheme: str) -> None:
+        self.env = simpy.Environment()
+        self.is_barrier = scheme in ("bsp", "fixed_adacomm")
+        self.tau = TAU if scheme == "fixed_adacomm" else 1
+        self.n_workers = bed.n_workers
+        self.steps_left = bed.config.stop.max_steps or 0
+        self.waiting: list[simpy.Event] = []
+        self.n_events = 0
+        self.done = self.env.event()
+        for device in bed.devices:
+            self.env.process(self.worker(device.step_time_s))
+
+    def worker(self, step_s: float) -> Generator[simpy.Event, Any, None]:
+        while True:
+            yield self.env.timeout(LATENCY_S / 2)
+            yield self.env.timeout(LATENCY_S / 2)
+            for _ in range(self.tau):
+                yield self.env.timeout(step_s)
+            yield self.env.timeout(0.0)
+            self.n_events += self.tau + 4
+            yield self.commit()
+
+    def commit(self) -> simpy.Event:
+        released = self.env.event()
+        self.waiting.append(released)
+        self.steps_left -= self.tau
+        if not self.is_barrier or len(self.waiting) == self.n_workers:
+            for each in self.waiting:
+                each.succeed()
+            self.waiting.clear()
+        if self.steps_left <= 0 and not self.done.triggered:
+            self.done.succeed()
+        return released
+
+    def run(self) -> tuple[float, int]:
+        """Return wall seconds and events."""
+        gc.collect()
+        start_s = time.perf_counter()
+        self.env.run(self.done)
+        return time.perf_counter() - start_s, self.n_events
+
+
+def compare(scheme: str, n_workers: int, repeats: int) -> str:
+    """Return a line: events per second of the engine and its ratios to both peers."""
+    bed = testbed(scheme, n_workers)
+    rates = {"engine": [], "same work": [], "bare": []}
+    for _ in range(repeats):
+        rates["engine"].append(rate(lambda: engine(bed)))
+        rates["same work"].append(rate(SimpyDriver(bed, scheme).run))
+        rates["bare"].append(rate(Bare(bed, scheme).run))
+    ours = np.array(rates["engine"])
+    ratios = {name: np.median(ours / np.array(theirs)) for name, theirs in rates.items() if name != "engine"}
+    return f"{scheme:14} {n_workers:6} workers {np.median(ours):9.0f} events/s; over SimPy's: " + ", ".join(
+        f"{name} {ratio:.2f}" for name, ratio in ratios.items()
+    )
+
+
+def rate(run: Callable[[], tuple[float, int]]) -> float:
+    seconds, events = run()
+    return events / seconds
+
+
+def memory_per_worker(n_workers: int) -> float:
+    """Return bytes of a worker, parameters apart, from the growth of this process."""
+    bed = testbed("asp", n_workers)
+    before = resident_bytes()
+    driver = VirtualDriver(bed, Quiet())
+    grown = resident_bytes() - before
+    del driver
+    return grown / n_workers
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--schemes", nargs="+", default=["asp", "bsp", "ssp", "fixed_adacomm", "adsp"])
+    parser.add_argument("--repeats", type=int, default=5)
+    chosen = parser.parse_args()
+    print(f"{memory_per_worker(max(chosen.workers)):.0f} bytes a worker without its parameters")
+    for n_workers in chosen.workers:
+        for scheme in chosen.schemes:
+            print(compare(scheme, n_workers, chosen.repeats), flush=True)
+
+
+if __name__ == "__main__":
+    main()
