@@ -221,3 +221,33 @@ def test_learning_rate_schedule() -> None:
     options = ModelOptions(learning_rate=0.4, decay_factor=0.5, decay_steps=10)
     assert [options.learning_rate_at(step) for step in (0, 9, 10, 25)] == [0.4, 0.4, 0.2, 0.1]
     assert ModelOptions(name="softmax").learning_rate_at(10**6) == 0.5
+
+
+@pytest.mark.parametrize("name", ["mlp", "softmax", "svm", "svm-chiller"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])  # in one call where there is vector code, or layer by layer
+def test_small_models_against_torch(name: str, dtype: str) -> None:
+    torch = pytest.importorskip("torch", reason="the oracle is an optional dependency")
+    model = _model(name, dtype)
+    w, (x, y) = _parameters(model), _samples(30, dtype)
+    grad = np.empty_like(w)
+    loss = model.loss_and_grad(w, x, y, grad)
+    p = [torch.tensor(part, requires_grad=True) for part in model.layout.views(w).values()]
+    z, labels = torch.tensor(x).reshape(len(y), -1), torch.tensor(y)
+    for weights, bias in zip(p[::2], p[1::2], strict=True):
+        z = (torch.relu(z) if weights is not p[0] else z) @ weights + bias
+    if name.startswith("svm"):
+        rivals = z.masked_fill(torch.nn.functional.one_hot(labels, CLASSES).bool(), -torch.inf).amax(1)
+        expected = (1 + rivals - z[range(len(y)), labels]).clamp(min=0).mean()
+    else:
+        expected = torch.nn.functional.cross_entropy(z, labels)
+    expected.backward()
+    eps = float(np.finfo(dtype).eps)
+    assert loss == pytest.approx(expected.item(), rel=10 * eps)
+    for part, tensor in zip(model.layout.views(grad).values(), p, strict=True):
+        np.testing.assert_allclose(part, tensor.grad.numpy(), atol=20 * eps)
+
+
+def test_svm_chiller_has_the_authors_learning_rate_and_batch() -> None:
+    options = ModelOptions(name="svm-chiller")
+    assert (options.learning_rate_at(10**6), options.batch_size) == (0.001, 64)
+    assert ModelOptions(name="svm-chiller", batch_size=7).batch_size == 7
