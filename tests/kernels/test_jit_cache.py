@@ -139,10 +139,10 @@ def test_who_compiles_alone_holds_the_others_back(sources: Path, tmp_path: Path)
         assert first.stdout
         assert second.stdout
         ready = select.select([first.stdout, second.stdout], [], [], 60)[0]
-        waiting = first if ready == [second.stdout] else second
+        alone, waiting = (second, first) if ready == [second.stdout] else (first, second)
         assert len(ready) == 1
         assert waiting.stdout
         assert not select.select([waiting.stdout], [], [], 1)[0]
-        for process in (first, second):
+        for process in (alone, waiting):
             process.communicate("go\n", timeout=60)
         assert (first.returncode, second.returncode) == (0, 0)

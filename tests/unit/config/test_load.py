@@ -137,7 +137,7 @@ def test_a_setting_that_is_none_is_refused(setting):
         ("sync.check_period_s=inf", "sync.check_period_s must be a finite number, got inf"),
         ("stop.target_loss=", "stop.target_loss must be a number, got ''"),
         ("output.name=3", "output.name must be text, got 3"),
-        ("sync.scheme=dssp", "sync.scheme must be one of adsp, asp, bsp, fixed_adacomm, ssp, got 'dssp'"),
+        ("sync.scheme=dssp", f"sync.scheme must be one of {', '.join(sync.names())}, got 'dssp'"),
     ],
 )
 def test_a_wrong_setting_is_refused_like_a_wrong_file(setting, message):
