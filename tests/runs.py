@@ -21,7 +21,7 @@ SCHEMES = {
     "adsp with automatic momentum": {"scheme": "adsp", "commit_rate": 3.0, "momentum": "auto"},
     "fixed_adacomm": {"scheme": "fixed_adacomm", "tau": 4},
     "adacomm": {"scheme": "adacomm", "tau": 8},
-    "adacomm, tau searched": {"scheme": "adacomm", "interval_s": 0.02},
+    "adacomm, tau searched": {"scheme": "adacomm", "tau": "auto", "interval_s": 0.02},
     "adsp_plus": {"scheme": "adsp_plus", "slowest_steps": 2},
     "r2sp": {"scheme": "r2sp"},
     "batchtune_bsp": {"scheme": "batchtune_bsp"},

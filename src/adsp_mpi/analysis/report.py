@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adsp_mpi.analysis import metrics
 from adsp_mpi.analysis.summary import SUMMARY, summarize
-from adsp_mpi.analysis.tables import Style, table
+from adsp_mpi.analysis.tables import Style, cell, table
 from adsp_mpi.store.trace import TraceView
+from adsp_mpi.sync.loss_curve import CONFIDENCE, predict_time_to
 
 _LAST_SAMPLES = 10
+_PREDICTED = "when the global loss will cross the target, by the curve 1/(a² t + b) + c through its later half"
 _SEARCH_COLUMNS = ("search", "time_s", "end_s", "commit_rate", "samples", "reward", "slope", "is_identifiable")
 _COMPARED = {
     "scheme": "scheme",
@@ -45,7 +48,22 @@ def totals_table(trace: TraceView, target_loss: float | None = None, style: Styl
     summary = summarize(trace, target_loss)
     summary["slow_workers"] = " ".join(map(str, summary["slow_workers"])) or None
     del summary["environment"]
-    return table(["quantity", "value", "meaning"], [[k, v, SUMMARY[k]] for k, v in summary.items()], style)
+    rows = [[k, v, SUMMARY[k]] for k, v in summary.items()]
+    if target_loss is not None and summary["time_to_target_s"] is None:
+        row = ["predicted_time_to_target_s", predicted_time(trace, target_loss), _PREDICTED]
+        rows.insert(1 + list(summary).index("time_to_target_s"), row)
+    return table(["quantity", "value", "meaning"], rows, style)
+
+
+def predicted_time(trace: TraceView, target_loss: float) -> str:
+    """Return when the global loss is predicted to reach the target, with an interval, or that the run cannot tell."""
+    loss = trace.arrays("loss")
+    found = predict_time_to(target_loss, loss["time_s"], loss["loss"])
+    if math.isnan(found.low_s):
+        return "cannot tell: no curve fits"
+    if not found.is_known:
+        return f"cannot tell: not before {cell(found.low_s)}, perhaps never"
+    return f"{cell(found.time_s)} ({CONFIDENCE:.0%}: {cell(found.low_s)} to {cell(found.high_s)})"
 
 
 def workers_table(trace: TraceView, style: Style = "plain") -> str:

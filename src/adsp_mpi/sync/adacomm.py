@@ -20,8 +20,8 @@ EXPONENTS = {"none": 0, "practical": 1, "theory": 3}  # of η′₀/η′ under 
 class AdacommOptions(SyncOptions):
     """Options of ADACOMM."""
 
-    # τ₀: local steps between two commits at the start; auto tries 1, 5, 10, 20, 40, 60, 80 and 100 online
-    tau: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    # τ₀: local steps between two commits at the start; auto tries 1, 5, 10, 20, 40, 60, 80 and 100 while training
+    tau: Annotated[int, Ge(1)] | Literal["auto"] = 40
     # T₀: how often τ is chosen anew; auto is the check period
     interval_s: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
     # γ: the factor on τ when the rule alone would not shorten it

@@ -1,6 +1,9 @@
+import csv
+import re
+
 from traces import add, empty_trace, two_workers
 
-from adsp_mpi.analysis.report import comparison_table, loss_table, run_report, search_table, workers_table
+from adsp_mpi.analysis.report import comparison_table, loss_table, run_report, search_table, totals_table, workers_table
 from adsp_mpi.analysis.summary import summarize
 
 
@@ -61,3 +64,25 @@ def test_comparison_table():
         ["bsp", "", "20.0", "100", "6"],
         ["adsp", "7.0", "20.0", "100", "6"],
     ]
+
+
+def prediction(losses, target_loss):
+    trace = empty_trace()
+    for n, loss in enumerate(losses):
+        add(trace, "loss", time_s=10 * n, loss=loss)
+    rows = csv.reader(totals_table(trace, target_loss, "csv").splitlines())
+    return {row[0]: row[1] for row in rows}.get("predicted_time_to_target_s")
+
+
+def test_prediction_of_the_time_to_target():
+    losses = [1 / (0.01 * t + 0.5) + 0.2 for t in range(0, 400, 10)]
+    # 1/(0.35 − 0.2) = 6.67, and 0.01 t + 0.5 = 6.67 at t = 617; without noise there is no doubt
+    assert prediction(losses, 0.35) == "616.7 (90%: 616.7 to 616.7)"
+    assert re.fullmatch(r"cannot tell: not before [\d.]+, perhaps never", prediction(losses, 0.1))
+    assert prediction([1.0, 0.9, 0.8], 0.5) == "cannot tell: no curve fits"
+
+
+def test_no_prediction_without_need():
+    losses = [0.4] * 20
+    assert prediction(losses, None) is None
+    assert prediction(losses, 0.5) is None  # it has converged

@@ -139,7 +139,7 @@ def test_tau_is_a_number_of_steps_that_never_grows(losses, tau):
 
 def search(falls):
     """Return the taus tried, and the one found, when candidate k lets the loss fall by falls[k] in its window."""
-    told = Told()
+    told = Told(tau="auto")
     loss, tried = 100.0, []
     told.tell(loss)
     for fall in falls:
@@ -165,7 +165,7 @@ def test_first_loss_is_that_at_the_end_of_the_search():
 
 
 def test_a_window_is_open_until_everybody_has_committed():
-    told = Told()
+    told = Told(tau="auto")
     assert told.tell(9.0) == 1
     told.play.commit(0), told.play.commit(1)
     assert told.tell(8.0) == 1
@@ -174,7 +174,7 @@ def test_a_window_is_open_until_everybody_has_committed():
 
 
 def test_falls_count_per_second():
-    told = Told()
+    told = Told(tau="auto")
     told.tell(100.0)
     for number in range(8):
         told.now_s += 60.0 * (number == 3)  # a candidate that takes twice as long and wins less than twice
@@ -186,7 +186,7 @@ def test_falls_count_per_second():
 def test_a_candidate_that_diverges_does_not_win():
     _, told = search([math.nan, *[-1.0] * 7])
     assert math.isfinite(told.tau)
-    told = Told()
+    told = Told(tau="auto")
     told.tell(5.0)
     for number in range(8):
         told.round()
