@@ -3,8 +3,9 @@
     python benchmarks/kernels.py [--only cnn_cifar] [--rounds 15]
 
 A ratio is the median over the rounds of the peer's time over ours in the same round: a machine that slows down for a
-while slows both. Milliseconds are medians too, and say little on a shared machine; the lowest are beside them. The rows
-are in kernel_rows/, a file for each family of models.
+while slows both. Times are the processor's, not the wall's: on a busy machine a long step is interrupted and a short
+one is not, which would flatter the shorter. Milliseconds are medians too; the lowest are beside them. The rows are in
+kernel_rows/, a file for each family of models.
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ def print_row(row: Row, rounds: int) -> None:
 
 
 def seconds(step: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     step()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def shown(times: tuple[float, ...]) -> str:

@@ -15,7 +15,7 @@ AT_LEAST, AIM = round(1 / 2.2, 2), round(1 / 1.6, 2)
 
 def rows() -> Iterator[Row]:
     rng = np.random.default_rng(1)
-    w, w_next, u, g, v, v_next = rng.normal(size=(6, SIZE)).astype(np.float32)
+    w, w_next, u, g, v, v_next = (rng.normal(size=SIZE).astype(np.float32) for _ in range(6))
     bits, eta, mu = commit.bit_view(u), np.float32(1e-3), np.float32(0.9)
     kernels = {
         "the next version w + eta U": lambda: commit.publish(w, u, bits, eta, w_next),
