@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import argparse
 import gc
-import resource
 import time
+import tracemalloc
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import simpy
+from numpy.typing import DTypeLike
 
 from adsp_mpi.config.load import build_config
+from adsp_mpi.datasets import ArraySplit, DataOptions, Dataset
 from adsp_mpi.engine.outcome import Recorder, sample_loss
 from adsp_mpi.engine.testbed import Testbed, assemble
 from adsp_mpi.engine.virtual import VirtualDriver
@@ -36,6 +38,7 @@ from adsp_mpi.store.trace import Trace
 STEP_S, LATENCY_S = 0.02, 0.01
 STEPS_PER_WORKER = 40
 TAU = 8
+N_POINTS = 20_000
 
 
 # ruff: noqa: D102
@@ -83,10 +86,18 @@ class Quiet(Recorder):
         pass
 
 
+def points(options: DataOptions, dtype: DTypeLike) -> Dataset:
+    """Return data of which 10,000 workers have some each."""
+    x, y = np.zeros((N_POINTS, 1), dtype), np.zeros(N_POINTS, np.int64)
+    few = ArraySplit(x[:1], y[:1])
+    return Dataset("points", ArraySplit(x, y), few, few, 10)
+
+
 def testbed(scheme: str, n_workers: int) -> BareTestbed:
     options = {"tau": TAU} if scheme == "fixed_adacomm" else {}
     tables: dict[str, dict[str, Any]] = {
         "run": {"workers": n_workers},
+        "data": {"name": "virtual_events:points"},
         "model": {"name": "null", "parameters": 1},
         "sync": {"scheme": scheme, "check_period_s": 1.0, **options},
         "devices": {"profile": "generated", "step_time_s": STEP_S, "jitter": 0.0, "latency_s": LATENCY_S},
@@ -252,18 +263,14 @@ def rate(run: Callable[[], tuple[float, int]]) -> float:
 
 
 def memory_per_worker(n_workers: int) -> float:
-    """Return bytes of a worker, parameters apart, from the growth of this process."""
+    """Return the bytes that a worker takes at the start of a run, without parameters and update."""
     bed = testbed("asp", n_workers)
-    before = resident_bytes()
+    tracemalloc.start()
     driver = VirtualDriver(bed, Quiet())
-    grown = resident_bytes() - before
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     del driver
-    return grown / n_workers
-
-
-def resident_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+    return taken / n_workers
 
 
 def main() -> None:

@@ -185,8 +185,8 @@ def _head(figure: Figure, rows: Sequence[Row], panels: Sequence[Panel]) -> None:
     """Name the schemes' colours above all panels, if there are several."""
     schemes = list(dict.fromkeys(str(row.point[SCHEME]) for row in rows if SCHEME in row.point))
     if len(schemes) > 1 and any(panel.kind in ("curves", "lines") for panel in panels):
-        handles = [Patch(color=SCHEME_COLOURS.get(name, OTHER_COLOUR), label=name) for name in schemes]
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)))
+        handles = [Patch(color=_scheme_colour(name), label=name) for name in schemes]
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)), borderaxespad=0.4)
 
 
 def _name_rows(axes: Axes, rows: Sequence[Row]) -> None:
@@ -208,7 +208,11 @@ def _place(row: Row, x: str, places: Sequence[str]) -> float:
 
 
 def _colour(row: Row) -> str:
-    return SCHEME_COLOURS.get(str(row.point.get(SCHEME, "")).partition(",")[0], OTHER_COLOUR)
+    return _scheme_colour(str(row.point.get(SCHEME, "")))
+
+
+def _scheme_colour(name: str) -> str:
+    return SCHEME_COLOURS.get(name.partition(",")[0], OTHER_COLOUR)
 
 
 def _word(name: str) -> str:
