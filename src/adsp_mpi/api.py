@@ -108,7 +108,7 @@ def simulate(
         if the run is not possible
     """
     from adsp_mpi.devices import profile_size
-    from adsp_mpi.engine.testbed import assemble
+    from adsp_mpi.engine.testbed import assemble, warm_up
     from adsp_mpi.engine.virtual import VirtualDriver
     from adsp_mpi.recording import Recording
 
@@ -117,6 +117,7 @@ def simulate(
     if n_workers == "auto":
         n_workers = profile_size(whole.devices) or DEFAULT_WORKERS
     testbed = assemble(whole, n_workers)
+    warm_up(testbed)  # several simulations may start at once
     recording = Recording(whole, "virtual", write, observe)
     recording.prepare(testbed)
     return recording.finish(VirtualDriver(testbed, recording).run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adsp_kernels._jit import compiling_alone
 from adsp_mpi import datasets, devices, models
 from adsp_mpi.config.sections import Config
 from adsp_mpi.datasets.base import Dataset, Split
@@ -138,8 +140,16 @@ def refit(testbed: Testbed, reference_step_s: float) -> Testbed:
     return replace(testbed, config=replace(testbed.config, devices=absolute), devices=fleet, setting=setting)
 
 
-def warm_up(testbed: Testbed) -> None:
-    """Call every kernel of a run once, so that none is compiled or loaded during it."""
+def warm_up(testbed: Testbed, alone: bool = True) -> None:
+    """Call every kernel of a run once, so that none is compiled or loaded during it.
+
+    `alone` holds back other processes that want to do the same, so that what one has compiled the others load.
+    """
+    with compiling_alone() if alone else nullcontext():
+        _call_every_kernel(testbed)
+
+
+def _call_every_kernel(testbed: Testbed) -> None:
     local = testbed.local_model(0)
     initial = testbed.publishing()[0]
     local.parameters[:] = initial

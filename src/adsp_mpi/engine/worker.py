@@ -16,14 +16,17 @@ from adsp_mpi.sync.base import Progress, Scheme
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+# Not frozen: one is made per event, and that would take three times as long.
+
+
+@dataclass(slots=True)
 class Pull:
     """Read the global parameters into `into`. Communication."""
 
     into: Array
 
 
-@dataclass(slots=True)  # one per step: frozen, it would take three times as long to make
+@dataclass(slots=True)
 class Compute:
     """Call `run` and take as long as the device does. Compute."""
 
@@ -32,7 +35,7 @@ class Compute:
     batch_size: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class HandIn:
     """Hand in a commit and wait until it is acknowledged. Communication."""
 
@@ -40,7 +43,7 @@ class HandIn:
     update: Array
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Release:
     """Wait until the server lets the worker go on after commit `number`. Blocked."""
 

@@ -11,6 +11,7 @@ from threading import Timer
 import numpy as np
 from mpi4py import MPI
 
+from adsp_kernels._jit import is_cache_shared
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.mpi.clock import DeviceClock
@@ -142,12 +143,14 @@ def follow(comm: MPI.Intracomm) -> None:
 
 def _prepare(comm: MPI.Intracomm, testbed: Testbed, say: Say = lambda text: None) -> Testbed:
     """Compile the kernels, once per machine, and measure the reference step if the devices need one."""
-    with _NodeTurn(comm):
+    if not is_cache_shared():
+        say("the folder for machine code cannot be written, so every rank compiles for itself: set NUMBA_CACHE_DIR")
+    with _NodeTurn(comm) as is_first:
         # machine code that is in the cache is loaded in less time than this
         notice = Timer(NOTICE_AFTER_S, say, ["compiling the kernels, once per machine ..."])
         notice.start()
         try:
-            warm_up(testbed)
+            warm_up(testbed, alone=is_first)
         finally:
             notice.cancel()
     if not testbed.config.devices.relative:
@@ -167,9 +170,11 @@ class _NodeTurn:
     def __init__(self, comm: MPI.Intracomm) -> None:
         self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> bool:
+        """Wait for this rank's turn; whether it is the first."""
         if self._node.rank > 0:
             self._pass()
+        return self._node.rank == 0
 
     def __exit__(self, *exc_info: object) -> None:
         if exc_info[0] is None:
