@@ -15,9 +15,19 @@ from adsp_mpi.analysis.sweeps import SCHEME, Panel, Row, RunRecord, sweep_table,
 from adsp_mpi.analysis.tables import Style
 from adsp_mpi.cli.batch import countdown
 from adsp_mpi.cli.figures import FigureOption, check_target, draw
-from adsp_mpi.cli.options import ConfigOption, FormatOption, ProgressOption, SetOption, as_style, build_job
+from adsp_mpi.cli.options import (
+    ConfigOption,
+    DataDirOption,
+    FormatOption,
+    ModelOption,
+    ProgressOption,
+    SetOption,
+    WorkersOption,
+    as_style,
+    build_job,
+    with_shorthands,
+)
 from adsp_mpi.cli.progress import progress
-from adsp_mpi.cli.simulate import WorkersOption, with_workers
 from adsp_mpi.cli.terminal import STDERR
 from adsp_mpi.config.load import DEFAULTS, Tables, read_tables
 from adsp_mpi.config.sections import Config
@@ -70,6 +80,8 @@ def compare(
     config: ConfigOption = None,
     settings: SetOption = None,
     workers: WorkersOption = None,
+    model: ModelOption = None,
+    data_dir: DataDirOption = None,
     jobs: JobsOption = None,
     csv: CsvOption = None,
     figure: FigureOption = None,
@@ -82,7 +94,7 @@ def compare(
     nothing is written but the FILEs asked for.
     """
     chosen = as_style(style)
-    points = points_of(_listed(schemes), _listed(profiles), config, with_workers(settings, workers))
+    points = points_of(_listed(schemes), _listed(profiles), config, with_shorthands(settings, workers, model, data_dir))
     wanted = [_seed(text) for text in _listed(seeds)]
     if csv is not None:
         _write(csv, "")  # better now than after the work

@@ -20,6 +20,13 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value of the configuration; repeatable."),
 ]
+WorkersOption = Annotated[str | None, typer.Option("--workers", metavar="M", help="Number of workers: run.workers.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="Model, or package.module:factory: model.name.")
+]
+DataDirOption = Annotated[
+    str | None, typer.Option("--data-dir", metavar="DIR", help="Folder that holds the data sets: data.dir.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but where the run was written.")]
 ProgressOption = Annotated[
     str,
@@ -30,6 +37,14 @@ ProgressOption = Annotated[
 FormatOption = Annotated[str, typer.Option("--format", metavar="plain|markdown|csv", help="How to write tables.")]
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
+
+
+def with_shorthands(
+    settings: Sequence[str] | None, workers: str | None = None, model: str | None = None, data_dir: str | None = None
+) -> list[str]:
+    """Return the settings with those that have an option of their own, as far as it is given."""
+    shorthands = {"run.workers": workers, "model.name": model, "data.dir": data_dir}
+    return [*(settings or []), *(f"{key}={value}" for key, value in shorthands.items() if value is not None)]
 
 
 def read_job(path: Path | None, settings: Sequence[str] | None) -> Config:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import typer
 
 from adsp_mpi.cli.closing import print_closing, print_place
-from adsp_mpi.cli.options import ConfigOption, ProgressOption, QuietOption, SetOption, read_job
+from adsp_mpi.cli.options import (
+    ConfigOption,
+    DataDirOption,
+    ModelOption,
+    ProgressOption,
+    QuietOption,
+    SetOption,
+    read_job,
+    with_shorthands,
+)
 from adsp_mpi.cli.progress import progress
 from adsp_mpi.cli.ranks import Ranks
 
@@ -14,6 +23,8 @@ def train(
     context: typer.Context,
     config: ConfigOption = None,
     settings: SetOption = None,
+    model: ModelOption = None,
+    data_dir: DataDirOption = None,
     quiet: QuietOption = False,
     how: ProgressOption = "auto",
 ) -> None:
@@ -23,7 +34,7 @@ def train(
     """
     ranks = context.find_object(Ranks)
     assert ranks is not None, "only __main__ starts this command"
-    job = read_job(config, settings)
+    job = read_job(config, with_shorthands(settings, None, model, data_dir))
     with progress("none" if quiet else how) as shown:
         result = ranks.train(job, shown, shown.say)
     if not quiet:
