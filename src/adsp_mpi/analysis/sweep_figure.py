@@ -126,7 +126,7 @@ def _draw_split(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
             axes.barh(place, _or(seconds, 0.0), 0.75, left, color=SHARE_COLOURS[kind])
             left += _or(seconds, 0.0)
     _name_rows(axes, rows)
-    axes.legend(handles=[Patch(color=SHARE_COLOURS[k], label=k) for k in ("compute", "communication", "blocked")])
+    _name_below(axes, [Patch(color=SHARE_COLOURS[k], label=k) for k in ("compute", "communication", "blocked")])
     axes.set(xlabel="mean time of a worker (s)")
 
 
@@ -177,7 +177,7 @@ def _draw_relative(axes: Axes, rows: Sequence[Row], panel: Panel, reference: str
                 axes.text(0, place + shift, " not reached", va="center")
     _name_rows(axes, rows)
     both = (("ours", "", "#555555"), ("the authors'", "////", "white"))
-    axes.legend(handles=[Patch(facecolor=c, edgecolor="#555555", hatch=h, label=label) for label, h, c in both])
+    _name_below(axes, [Patch(facecolor=c, edgecolor="#555555", hatch=h, label=label) for label, h, c in both])
     axes.set(xlabel=f"{_word(panel.y)} over that of {reference}", xmargin=0.2)
 
 
@@ -187,6 +187,11 @@ def _head(figure: Figure, rows: Sequence[Row], panels: Sequence[Panel]) -> None:
     if len(schemes) > 1 and any(panel.kind in ("curves", "lines") for panel in panels):
         handles = [Patch(color=_scheme_colour(name), label=name) for name in schemes]
         figure.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)), borderaxespad=0.4)
+
+
+def _name_below(axes: Axes, handles: Sequence[Patch]) -> None:
+    """Put a legend below a panel of bars, where no bar is."""
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(handles))
 
 
 def _name_rows(axes: Axes, rows: Sequence[Row]) -> None:
