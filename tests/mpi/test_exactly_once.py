@@ -9,6 +9,13 @@ from launch import run_mpi
 PROGRAM = Path(__file__).parent / "programs" / "exactly_once.py"
 N_WORKERS = 8
 N_COMMITS = 2000
+# ranks of one node talk as if they were on several: MPICH's word for it, and Open MPI's
+NETWORK_PATH = {
+    "MPIR_CVAR_NOLOCAL": "1",
+    "OMPI_MCA_pml": "ob1",
+    "OMPI_MCA_btl": "self,tcp",
+    "OMPI_MCA_osc": "^ucx,sm",
+}
 
 
 def found(*args, **env):
@@ -22,7 +29,7 @@ def found(*args, **env):
     "env",
     [
         pytest.param({}, id="one node", marks=pytest.mark.anympi),
-        pytest.param({"MPIR_CVAR_NOLOCAL": "1"}, id="network path"),
+        pytest.param(NETWORK_PATH, id="network path", marks=pytest.mark.anympi),
     ],
 )
 def test_nothing_is_lost_doubled_or_torn(env):
