@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,6 +14,7 @@ from adsp_mpi.errors import AdspError, StalledError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+PASSING_ON_S = 0.5
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
 
@@ -49,6 +51,13 @@ def _as_rank(args: list[str]) -> int:
         _abort(world, exc.exit_status, str(exc))
     except Exception:
         _abort(world, 1, f"rank {world.rank} failed unexpectedly\n{traceback.format_exc()}")
+
+
+def _abort(world: MPI.Intracomm, status: int) -> None:
+    """End the whole job; the launcher kills it at once, so give it time to pass on what has been said."""
+    sys.stderr.flush()
+    time.sleep(PASSING_ON_S)
+    world.Abort(status)
 
 
 def _lead(args: list[str], world: MPI.Intracomm) -> int:
@@ -96,7 +105,7 @@ def _abort(world: MPI.Intracomm, status: int, complaint: str) -> NoReturn:
     """
     if complaint:
         complain(complaint)
-    world.Abort(status)
+    _abort(world, status)
     os._exit(status)  # Abort may return, while the launcher is on its way
 
 
