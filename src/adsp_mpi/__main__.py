@@ -53,13 +53,6 @@ def _as_rank(args: list[str]) -> int:
         _abort(world, 1, f"rank {world.rank} failed unexpectedly\n{traceback.format_exc()}")
 
 
-def _abort(world: MPI.Intracomm, status: int) -> None:
-    """End the whole job; the launcher kills it at once, so give it time to pass on what has been said."""
-    sys.stderr.flush()
-    time.sleep(PASSING_ON_S)
-    world.Abort(status)
-
-
 def _lead(args: list[str], world: MPI.Intracomm) -> int:
     from adsp_mpi.cli.app import run
 
@@ -105,7 +98,9 @@ def _abort(world: MPI.Intracomm, status: int, complaint: str) -> NoReturn:
     """
     if complaint:
         complain(complaint)
-    _abort(world, status)
+    sys.stderr.flush()
+    time.sleep(PASSING_ON_S)  # the launcher kills it at once, with what has been said and not yet passed on
+    world.Abort(status)
     os._exit(status)  # Abort may return, while the launcher is on its way
 
 
