@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Timer
+from typing import Protocol
 
 import numpy as np
 from mpi4py import MPI
@@ -32,12 +33,50 @@ NOTICE_AFTER_S = 3.0
 Say = Callable[[str], None]
 
 
+class Plan(Protocol):
+    """What rank 0 sends to all other ranks, and what they do then."""
+
+    def follow(self, comm: MPI.Intracomm) -> None:
+        """Play this rank's part.
+
+        Collective: the part of all ranks but 0.
+        """
+
+
 @dataclass(frozen=True)
 class _Refusal:
-    """What rank 0 sends in place of a plan."""
+    """There is nothing to do."""
 
     message: str
     exit_status: int
+
+    def follow(self, comm: MPI.Intracomm) -> None:
+        """Raise what rank 0 said."""
+        error = ConfigError(self.message)
+        error.exit_status = self.exit_status
+        raise error
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Be a worker."""
+
+    config: Config
+
+    def follow(self, comm: MPI.Intracomm) -> None:
+        """Train until told to stop.
+
+        Collective: the part of all ranks but 0, which is in `lead`.  RMA: passive target.
+        """
+        n_workers, worker = comm.size - 1, comm.rank - 1
+        testbed = _prepare(comm, assemble(self.config, n_workers, reference_step_s=1.0))
+        layout = testbed.model.layout
+        with reproducible_arithmetic(), Window(comm, layout.size, layout.dtype) as window:
+            own = WorkerWindow(window)
+            clock = _start(comm, testbed)
+            program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker)).program()
+            WorkerDriver(worker, testbed, own, clock).run(program)
+            polite_barrier(comm, testbed.deadline_s * 2, "at the end of the run")
 
 
 def check_world(comm: MPI.Intracomm) -> None:
@@ -57,12 +96,20 @@ def check_world(comm: MPI.Intracomm) -> None:
         raise ConfigError(f"number of ranks must be >= 2 (a server and at least one worker), got {comm.size}; {hint}")
 
 
+def send(comm: MPI.Intracomm, plan: Plan) -> None:
+    """Tell all other ranks, which are in `follow`, what to do.
+
+    Collective: rank 0's part.  RMA: none.
+    """
+    polite_bcast(comm, plan, START_DEADLINE_S, "the plan")
+
+
 def refuse(comm: MPI.Intracomm, error: AdspError) -> None:
     """Tell the ranks that wait for a plan that there is none.
 
     Collective: rank 0's part; the others are in `follow`.  RMA: none.
     """
-    polite_bcast(comm, _Refusal(str(error), error.exit_status), START_DEADLINE_S, "the plan")
+    send(comm, _Refusal(str(error), error.exit_status))
 
 
 def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lambda text: None) -> Outcome:
@@ -91,7 +138,7 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
     except AdspError as exc:
         refuse(comm, exc)
         raise
-    polite_bcast(comm, config, START_DEADLINE_S, "the plan")
+    send(comm, _Training(config))
     testbed = _prepare(comm, testbed, say)
     trace = recorder.begin(testbed)
     layout = testbed.model.layout
@@ -115,30 +162,17 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
 
 
 def follow(comm: MPI.Intracomm) -> None:
-    """Every other rank: wait for rank 0's plan and be a worker in it.
+    """Every other rank: wait for rank 0's plan and follow it.
 
-    Collective: the part of all ranks but 0, which is in `lead` or `refuse`.  RMA: passive target.
+    Collective: the part of all ranks but 0, which sends it.  RMA: the plan's.
 
     Raises
     ------
     ConfigError
         what rank 0 refuses
     """
-    plan = polite_bcast(comm, None, START_DEADLINE_S, "the plan")
-    if isinstance(plan, _Refusal):
-        error = ConfigError(plan.message)
-        error.exit_status = plan.exit_status
-        raise error
-    assert isinstance(plan, Config)
-    n_workers, worker = comm.size - 1, comm.rank - 1
-    testbed = _prepare(comm, assemble(plan, n_workers, reference_step_s=1.0))
-    layout = testbed.model.layout
-    with reproducible_arithmetic(), Window(comm, layout.size, layout.dtype) as window:
-        own = WorkerWindow(window)
-        clock = _start(comm, testbed)
-        program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker)).program()
-        WorkerDriver(worker, testbed, own, clock).run(program)
-        polite_barrier(comm, testbed.deadline_s * 2, "at the end of the run")
+    plan: Plan = polite_bcast(comm, None, START_DEADLINE_S, "the plan")
+    plan.follow(comm)
 
 
 def _prepare(comm: MPI.Intracomm, testbed: Testbed, say: Say = lambda text: None) -> Testbed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from mpi4py import MPI
 
@@ -46,7 +47,7 @@ def polite_barrier(comm: MPI.Comm, deadline_s: float, what: str) -> None:
     wait_for(request.Test, deadline_s, f"rank {comm.rank} waits for all ranks {what}")
 
 
-def polite_bcast(comm: MPI.Intracomm, value: object, deadline_s: float, what: str) -> object:
+def polite_bcast(comm: MPI.Intracomm, value: object, deadline_s: float, what: str) -> Any:
     """Return rank 0's `value` on every rank.
 
     Collective: yes.  RMA: none. Small Python objects only.
