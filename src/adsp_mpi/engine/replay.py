@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -49,22 +49,27 @@ class Replayed:
     first_difference: Row | None  # the first commit whose update is not the recorded one
 
 
-def replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
+Watch = Callable[[Row, LocalModel, Array], None]
+
+
+def replay(testbed: Testbed, commits: dict[str, NDArray[Any]], watch: Watch | None = None) -> Replayed:
     """Carry out a commit log.
 
     Parameters
     ----------
     commits : columns of the trace's table ``commits``
+    watch : called with each commit, its worker's local model and the global parameters just before it is merged; they
+        are valid during the call and must not be changed
 
     Notes
     -----
     A version that somebody pulls later is kept until then; all others live in two buffers.
     """
     with reproducible_arithmetic():
-        return _replay(testbed, commits)
+        return _replay(testbed, commits, watch)
 
 
-def _replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
+def _replay(testbed: Testbed, commits: dict[str, NDArray[Any]], watch: Watch | None) -> Replayed:
     names = Row.__dataclass_fields__
     rows = [Row(*row) for row in zip(*(commits[name].tolist() for name in names), strict=True)]
     rows = [row for row in rows if row.status != CommitStatus.STOPPED]
@@ -80,6 +85,8 @@ def _replay(testbed: Testbed, commits: dict[str, NDArray[Any]]) -> Replayed:
             return Replayed(published.current.copy(), published.version, first_difference or lost)
         for row in members:
             _take_steps(local[row.worker], row, bases)
+            if watch is not None:
+                watch(row, local[row.worker], published.current)
         updates = [local[row.worker].update for row in members]
         if members[0].status == CommitStatus.APPLIED:
             if first_difference is None:
