@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from adsp_mpi.analysis.figures import OTHER_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, Floats, our_style, scale_losses
+from adsp_mpi.analysis.panels import OTHER_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, Floats, our_style, scale_losses
 from adsp_mpi.analysis.sweeps import SCHEME, TIME, Panel, Row
 
 _WIDTH_INCHES, _PANEL_INCHES = 7.2, 2.5
