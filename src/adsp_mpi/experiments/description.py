@@ -46,6 +46,8 @@ class Workload(Sections):
     name: str
     # in the folder of data, all of them needed
     files: tuple[str, ...] = ()
+    # what is different while a value is tuned, such as a nearer target, or a smaller model
+    tuning: Sections = field(default_factory=Sections)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,7 @@ class Study:
     experiment: Experiment
     tables: Tables
     workload: str
+    tuning: Tables = field(default_factory=dict)  # on top of `tables` while a value is tuned
 
 
 def names() -> list[str]:
@@ -181,7 +184,8 @@ def study(name: str, data_dir: Path | None = None, *, is_quick: bool = False) ->
         )
     if data_dir is not None and workload.files:
         merged = merge(merged, {"data": {"dir": str(data_dir.resolve())}})
-    return Study(Path(name).stem, experiment, merged, workload.name)
+    tuning = {section: table for section, table in workload.tuning.tables().items() if table}
+    return Study(Path(name).stem, experiment, merged, workload.name, tuning)
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Tables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
@@ -65,6 +65,11 @@ def configuration(study: Study, case: Case, tuned: Point, seed: int) -> Config:
     if config.stop.max_time_s is None:
         raise must("stop.max_time_s", "given in an experiment, or a run might never end", None)
     return config
+
+
+def tuning_configuration(study: Study, case: Case, chosen: Point, seed: int) -> Config:
+    """Return the configuration of a run that a value is tuned by: see `configuration`."""
+    return configuration(replace(study, tables=merge(study.tables, study.tuning)), case, chosen, seed)
 
 
 def own_options(tables: Tables, schemes: Sequence[str]) -> Tables:

@@ -11,7 +11,7 @@ from adsp_mpi.analysis.sweeps import TIME, Row, RunRecord, Spread, sweep_table, 
 from adsp_mpi.config.sections import Config
 from adsp_mpi.experiments import offline
 from adsp_mpi.experiments.description import Study
-from adsp_mpi.experiments.plan import Case, Point, cases, configuration, tuning_case
+from adsp_mpi.experiments.plan import Case, Point, cases, configuration, tuning_case, tuning_configuration
 from adsp_mpi.experiments.pool import finished, n_cores
 from adsp_mpi.experiments.probe import longest_wall_s
 from adsp_mpi.experiments.runs import Runs, Told
@@ -114,7 +114,7 @@ class Reproduction:
         tuning = self._study.experiment.tuning
         places = {place.name: place for place in (tuning_case(self._study, case) for case in self._cases)}
         return [
-            _TuningRun(name, chosen, [configuration(self._study, place, chosen, seed) for seed in tuning.seeds])
+            _TuningRun(name, chosen, [tuning_configuration(self._study, place, chosen, seed) for seed in tuning.seeds])
             for name, place in places.items()
             for chosen in ({tuning.key: value} for value in tuning.grid)
         ]
@@ -198,8 +198,14 @@ class Reproduction:
         return (
             f"{repeats}. {tuning.key} is tuned on the grid {grid}, {len(tuning.seeds)} other seed"
             f"{'s' * (len(tuning.seeds) > 1)} each, anew for each value of {', '.join(tuning.per) or 'nothing'}: "
-            "the same budget for everybody."
+            f"the same budget for everybody.{self._smaller()}"
         )
+
+    def _smaller(self) -> str:
+        """Say what is different in the runs of the tuning."""
+        tables = self._study.tuning.items()
+        changes = [f"{section}.{name} = {value}" for section, table in tables for name, value in table.items()]
+        return f" The runs for that have {', '.join(changes)}." if changes else ""
 
 
 def _quality(records: Sequence[RunRecord]) -> tuple[float, ...]:

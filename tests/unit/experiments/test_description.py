@@ -8,7 +8,7 @@ from tiny_experiment import write
 from adsp_mpi.analysis.sweeps import SCHEME
 from adsp_mpi.errors import ConfigError
 from adsp_mpi.experiments.description import names, read_experiment, study
-from adsp_mpi.experiments.plan import cases, configuration, tuning_case
+from adsp_mpi.experiments.plan import cases, configuration, tuning_case, tuning_configuration
 from adsp_mpi.sync import names as scheme_names
 
 DESIGNED = {"waiting", "commit-rate", "cifar", "rail", "chiller", "heterogeneity", "delay", "scale", "offline"}
@@ -89,6 +89,17 @@ def test_the_first_workload_whose_files_are_there(tmp_path):
     real = study(path, tmp_path)
     assert (real.workload, real.tables["model"]["name"]) == ("real", "svm-chiller")
     assert Path(real.tables["data"]["dir"]) == tmp_path
+
+
+def test_tuning_may_run_on_something_smaller(tmp_path):
+    workload = '[[experiment.workload]]\nname = "large"\nstop = {max_time_s = 9.0}\n'
+    workload += "tuning = {stop = {target_loss = 0.9}, model = {hidden = 4}}\n[experiment.tuning]\n"
+    chosen = study(write(tmp_path, ("[experiment.tuning]\n", workload)))
+    case = cases(chosen)[0]
+    tuning, run = (make(chosen, case, {}, 1) for make in (tuning_configuration, configuration))
+    assert (tuning.stop.target_loss, tuning.stop.max_time_s, tuning.model.hidden) == (0.9, 9.0, 4)
+    assert (run.stop.target_loss, run.stop.max_time_s, run.model.hidden) == (0.6, 9.0, 64)
+    assert run == configuration(study(write(tmp_path, ("max_time_s = 3.0", "max_time_s = 9.0"))), case, {}, 1)
 
 
 def test_one_point_is_tuned_for_many(tmp_path):

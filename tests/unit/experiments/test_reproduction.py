@@ -74,6 +74,15 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path, counted, monkeypatch):
     assert report.csv.read_bytes() == whole.csv.read_bytes()
 
 
+def test_tuning_on_something_smaller_is_said(tmp_path, counted):
+    workload = '[[experiment.workload]]\nname = "large"\ntuning = {stop = {target_loss = 0.9}}\n[experiment.tuning]\n'
+    path = write(tmp_path, ("[experiment.tuning]\n", workload))
+    report = Reproduction(study(path), tmp_path / "out", jobs=1).carry_out()
+    assert {config.stop.target_loss for config in counted if config.run.seed == 1000} == {0.9}
+    assert {config.stop.target_loss for config in counted if config.run.seed < 1000} == {0.6}
+    assert "the same budget for everybody. The runs for that have stop.target_loss = 0.9." in report.text
+
+
 def test_what_is_left_to_do(tmp_path, counted):
     reproduction = Reproduction(study(write(tmp_path)), tmp_path / "out", jobs=1)
     before = reproduction.estimate()
