@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from adsp_mpi.cli.checkpoints import final_checkpoint
 from adsp_mpi.cli.options import RunArgument
 from adsp_mpi.errors import must
+from adsp_mpi.store.kept import final_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
 
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: NAME.npz.")]

@@ -11,7 +11,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from adsp_mpi.cli.checkpoints import final_checkpoint
 from adsp_mpi.cli.options import RunsArgument
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import Replayed
@@ -19,6 +18,7 @@ from adsp_mpi.engine.replay import replay as carry_out
 from adsp_mpi.engine.testbed import assemble
 from adsp_mpi.store.checkpoint import Checkpoint
 from adsp_mpi.store.environment import differences, environment
+from adsp_mpi.store.kept import final_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace_file import read_trace

@@ -1,10 +1,11 @@
-"""The parameters at one version as an HDF5 file that explains itself: whole or not there, with a check sum."""
+"""Parameters and state at one version as an HDF5 file that explains itself: whole or not there, with a check sum."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,11 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from adsp_mpi.errors import TraceError
-from adsp_mpi.store.files import replacement
+from adsp_mpi.store.bulk import place, raw, read_bulk, reserve, write_bulk
+from adsp_mpi.store.files import reason, replacement
+from adsp_mpi.store.state import State, decode, encode
 from adsp_mpi.store.trace import Attribute
 
+Array = npt.NDArray[Any]
+
 FORMAT = "adsp_mpi checkpoint"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: parameters alone, which the check sum covered
+
+_TEXT = "state/plain"
+_ARRAYS = "state/arrays"
 
 
 class NamedSlice(Protocol):
@@ -45,46 +53,68 @@ class LayoutEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds."""
+    """What a checkpoint file holds.
 
-    parameters: npt.NDArray[Any]
+    Attributes
+    ----------
+    parameters : flat
+    layout : the named arrays in them
+    version : their version
+    attributes : what else tells where they come from
+    state : all else that a run needs to go on; None for parameters alone
+    """
+
+    parameters: Array
     layout: tuple[LayoutEntry, ...]
     version: int
     attributes: Mapping[str, Attribute]
+    state: State | None = None
 
 
 def write_checkpoint(
     path: Path,
-    parameters: npt.NDArray[Any],
+    parameters: Array,
     layout_entries: Iterable[NamedSlice],
     version: int,
     attributes: Mapping[str, Attribute],
+    state: State | None = None,
 ) -> None:
     """Write a checkpoint aside, then put it in the place of `path`.
+
+    May run in a thread beside one that computes and writes HDF5 files: it holds the GIL and HDF5's lock for moments.
 
     Parameters
     ----------
     path : the file; an older one is replaced
-    parameters : flat; not modified
+    parameters : flat; must not change meanwhile, nor the state's arrays
     layout_entries : the named arrays in it
     version : the version of the parameters
     attributes : whatever else tells where they come from
+    state : all else that a run needs to go on, see ``state.encode``
+
+    Raises
+    ------
+    TraceError
+        if the file cannot be written; an older one is still there then
     """
     import h5py
 
-    entries = list(layout_entries)
-    with replacement(path) as aside, h5py.File(aside, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["version"] = version
-        file.create_dataset("parameters", data=parameters).attrs["sha256"] = _digest(parameters)
-        layout = file.create_group("layout")
-        layout.create_dataset("name", data=[entry.name for entry in entries], dtype=h5py.string_dtype())
-        layout.create_dataset("offset", data=[entry.offset for entry in entries], dtype="int64")
-        shapes = layout.create_dataset("shape", (len(entries),), h5py.vlen_dtype("int64"))
-        for i, entry in enumerate(entries):
-            shapes[i] = np.array(entry.shape, "int64")
-        file.create_group("attributes").attrs.update(attributes)
+    layout = tuple(LayoutEntry(entry.name, entry.offset, tuple(entry.shape)) for entry in layout_entries)
+    arrays = {"parameters": parameters, **({} if state is None else _state_arrays(state))}
+    digest = _digest(Checkpoint(parameters, layout, version, attributes), arrays)
+    try:
+        with replacement(path) as aside:
+            with h5py.File(aside, "w") as file:
+                file.attrs["format"] = FORMAT
+                file.attrs["schema_version"] = SCHEMA_VERSION
+                file.attrs["version"] = version
+                file.attrs["sha256"] = digest
+                file.create_group("attributes").attrs.update(attributes)
+                _write_layout(file.create_group("layout"), layout)
+                places = [reserve(file, name, array) for name, array in arrays.items()]
+            write_bulk(aside, zip(places, arrays.values(), strict=True))
+    except (OSError, RuntimeError) as exc:
+        raise TraceError(f"checkpoint must be a file that can be written, got {str(path)!r} ({reason(exc)})") from exc
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -98,26 +128,54 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise TraceError(f"checkpoint must be a checkpoint of adsp_mpi, got {str(path)!r}")
-            schema = int(file.attrs["schema_version"])
-            if schema > SCHEMA_VERSION:
-                raise TraceError(
-                    f"checkpoint must be of schema {SCHEMA_VERSION} or older, got {schema} in {str(path)!r}"
-                )
-            parameters = file["parameters"][:]
-            if _digest(parameters) != file["parameters"].attrs["sha256"]:
-                raise TraceError(f"checkpoint must match its check sum, got damaged parameters in {str(path)!r}")
-            return Checkpoint(
-                parameters,
-                _read_layout(file["layout"]),
-                int(file.attrs["version"]),
-                {name: _plain(value) for name, value in file["attributes"].attrs.items()},
-            )
+            schema = _schema(file, path)
+            expected = (file["parameters"] if schema == 1 else file).attrs["sha256"]
+            names = ["parameters", *_state_names(file)]
+            places = [place(file[name]) for name in names]
+            layout, version = _read_layout(file["layout"]), int(file.attrs["version"])
+            attributes = {name: _plain(value) for name, value in file["attributes"].attrs.items()}
+        arrays = dict(zip(names, read_bulk(path, places), strict=True))
+        found = Checkpoint(arrays["parameters"], layout, version, attributes)
+        if (_parameter_digest(found.parameters) if schema == 1 else _digest(found, arrays)) != expected:
+            raise TraceError(f"checkpoint must match its check sum, got damaged contents in {str(path)!r}")
+        return replace(found, state=_state(arrays)) if _TEXT in arrays else found
     except FileNotFoundError as exc:
         raise TraceError(f"checkpoint must be an existing file, got {str(path)!r}") from exc
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as exc:
-        raise TraceError(f"checkpoint must be a whole HDF5 file, got {str(path)!r}") from exc
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as exc:
+        raise TraceError(f"checkpoint must be a whole HDF5 file, got {str(path)!r} ({reason(exc)})") from exc
+
+
+def _schema(file: Any, path: Path) -> int:
+    if file.attrs.get("format") != FORMAT:
+        raise TraceError(f"checkpoint must be a checkpoint of adsp_mpi, got {str(path)!r}")
+    schema = int(file.attrs["schema_version"])
+    if schema > SCHEMA_VERSION:
+        raise TraceError(f"checkpoint must be of schema {SCHEMA_VERSION} or older, got {schema} in {str(path)!r}")
+    return schema
+
+
+def _state_arrays(state: State) -> dict[str, Array]:
+    text, arrays = encode(state)
+    return {_TEXT: np.array(text.encode("ascii")), **{f"{_ARRAYS}/{i}": array for i, array in enumerate(arrays)}}
+
+
+def _state_names(file: Any) -> list[str]:
+    n_arrays = len(file[_ARRAYS]) if _ARRAYS in file else 0
+    return [_TEXT, *(f"{_ARRAYS}/{i}" for i in range(n_arrays))] if _TEXT in file else []
+
+
+def _state(arrays: Mapping[str, Array]) -> State:
+    return decode(arrays[_TEXT].item().decode("ascii"), [arrays[name] for name in arrays if name.startswith(_ARRAYS)])
+
+
+def _write_layout(group: Any, layout: Sequence[LayoutEntry]) -> None:
+    import h5py
+
+    group.create_dataset("name", data=[entry.name for entry in layout], dtype=h5py.string_dtype())
+    group.create_dataset("offset", data=[entry.offset for entry in layout], dtype="int64")
+    shapes = group.create_dataset("shape", (len(layout),), h5py.vlen_dtype("int64"))
+    for i, entry in enumerate(layout):
+        shapes[i] = np.array(entry.shape, "int64")
 
 
 def _read_layout(group: Any) -> tuple[LayoutEntry, ...]:
@@ -128,8 +186,22 @@ def _read_layout(group: Any) -> tuple[LayoutEntry, ...]:
     )
 
 
-def _digest(parameters: npt.NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(parameters).data).hexdigest()
+def _digest(checkpoint: Checkpoint, arrays: Mapping[str, Array]) -> str:
+    """Return the hash of all that a file holds: the facts and what the arrays are as JSON, then the arrays' bytes."""
+    facts = [
+        checkpoint.version,
+        checkpoint.layout,
+        {name: _plain(value) for name, value in sorted(checkpoint.attributes.items())},
+        [(name, array.dtype.str, array.shape) for name, array in arrays.items()],
+    ]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    for array in arrays.values():
+        digest.update(raw(array).data)
+    return digest.hexdigest()
+
+
+def _parameter_digest(parameters: Array) -> str:
+    return hashlib.sha256(raw(parameters).data).hexdigest()
 
 
 def _plain(value: Any) -> Attribute:

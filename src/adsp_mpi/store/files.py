@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,15 @@ def replacement(path: Path) -> Iterator[Path]:
         _fsync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def reason(exc: Exception) -> str:
+    """Return why a file could not be read or written, in one line: the system's words where there are some."""
+    code = getattr(exc, "errno", None)
+    if code is None and (found := re.search(r"errno = (\d+)", str(exc))):  # as HDF5 reports it
+        code = int(found[1])
+    lines = str(exc).splitlines()
+    return os.strerror(code) if code else lines[0] if lines else type(exc).__name__
 
 
 def _fsync(path: Path) -> None:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from adsp_mpi.errors import TraceError
-from adsp_mpi.store.checkpoint import LayoutEntry, read_checkpoint, write_checkpoint
+from adsp_mpi.store.checkpoint import SCHEMA_VERSION, LayoutEntry, read_checkpoint, write_checkpoint
 
 LAYOUT = (LayoutEntry("dense.weight", 0, (3, 2)), LayoutEntry("dense.bias", 6, (2,)), LayoutEntry("scale", 8, ()))
 ATTRIBUTES = {"model": "mlp", "seed": 3, "time_s": 1.5}
@@ -48,7 +48,7 @@ def flip_a_byte_on_disk(path):
 
 def make_newer(path):
     with h5py.File(path, "r+") as file:
-        file.attrs["schema_version"] = 2
+        file.attrs["schema_version"] = SCHEMA_VERSION + 1
 
 
 def make_foreign(path):
@@ -61,7 +61,7 @@ def make_foreign(path):
     [
         (flip_a_bit, "match its check sum"),
         (flip_a_byte_on_disk, "match its check sum"),
-        (make_newer, "be of schema 1 or older"),
+        (make_newer, "be of schema 2 or older"),
         (make_foreign, "be a checkpoint of adsp_mpi"),
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "be a whole HDF5 file"),
         (lambda path: path.unlink(), "be an existing file"),
