@@ -35,10 +35,12 @@ class Trace:
     Parameters
     ----------
     attributes : what holds for the whole run, see ``schema.ATTRIBUTES``
+    counts : rows of each table that came before, in a run that goes on
     """
 
-    def __init__(self, attributes: Mapping[str, Attribute]) -> None:
+    def __init__(self, attributes: Mapping[str, Attribute], counts: Mapping[str, int] | None = None) -> None:
         self.attributes = dict(attributes)
+        self._n_taken = dict.fromkeys(TABLES, 0) | dict(counts or {})
         self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
 
     def add(self, table: str, /, **row: Any) -> None:
@@ -57,15 +59,22 @@ class Trace:
     def take(self, table: str) -> list[tuple[Any, ...]]:
         """Return the rows held, in column order, and forget them."""
         rows, self._rows[table] = self._rows[table], []
+        self._n_taken[table] += len(rows)
         return rows
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of each table since the start of the run, wherever they are now."""
+        return {table: self._n_taken[table] + len(rows) for table, rows in self._rows.items()}
 
 
 @dataclass(frozen=True)
 class RecordedTrace:
-    """A trace read from a file."""
+    """A trace read from a file; if that is being written, the run goes on and the last rows may be missing."""
 
     attributes: Mapping[str, Attribute]
     tables: Mapping[str, Columns]
+    is_being_written: bool = False
 
     def arrays(self, table: str) -> Columns:
         """Return one array per column of a table."""

@@ -1,55 +1,107 @@
 """The trace as an HDF5 file: one group per table, one resizable dataset per column.
 
-The file is appended to and flushed, never overwritten, and has HDF5's default format: so it can be read after the
-writer was killed. (The newer format and SWMR leave a file that plain readers refuse.)
+The file is appended to and flushed, never overwritten, and has HDF5's default format: so it can be read while it is
+written and after the writer was killed. (The newer format and SWMR leave a file that plain readers refuse.)
 """
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from adsp_mpi.errors import TraceError
+from adsp_mpi.store.files import reason, replacement
 from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION, TABLES, Column
-from adsp_mpi.store.trace import Columns, RecordedTrace, Trace, columns_of
+from adsp_mpi.store.trace import Attribute, Columns, RecordedTrace, Trace, columns_of
 
 _CHUNK_ROWS = 512
+_MAY_CHANGE = {"configuration", "environment", "n_workers"}  # when a run goes on
+_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # a flush takes milliseconds, unless its process has to wait for a core
 
 
 class TraceFile:
-    """A new HDF5 file that takes the rows of a trace; a context manager that writes the last ones and closes.
+    """An HDF5 file that takes the rows of a trace; a context manager that writes the last ones and closes.
+
+    Parameters
+    ----------
+    path
+        a new file, unless `n_rows` is given
+    trace
+        where the rows come from
+    n_rows
+        see ``resume``
 
     Raises
     ------
-    TraceError : if the file exists or cannot be made
+    TraceError
+        if the file exists or cannot be made
     """
 
-    def __init__(self, path: Path, trace: Trace) -> None:
-        import h5py
-
+    def __init__(self, path: Path, trace: Trace, n_rows: Mapping[str, int] | None = None) -> None:
         if trace.attributes.keys() != ATTRIBUTES.keys():
             raise ValueError(f"trace attributes must be {sorted(ATTRIBUTES)}, got {sorted(trace.attributes)}")
+        self._path = path
         self._trace = trace
-        try:
-            self._file = h5py.File(path, "x")
-        except OSError as exc:
-            raise TraceError(f"trace must be a new file in a folder that can be written, got {str(path)!r}") from exc
-        self._file.attrs["format"] = FORMAT
-        self._file.attrs["schema_version"] = SCHEMA_VERSION
-        for name, (kind, _) in ATTRIBUTES.items():
-            self._file.attrs[name] = kind(trace.attributes[name])
-        for table, columns in TABLES.items():
-            _create_table(self._file, table, columns)
-        self._file.flush()
+        self._n_rows = {table: (n_rows or {}).get(table, 0) for table in TABLES}
+        if n_rows is None:
+            self._file = _create(path, trace.attributes)
+        else:
+            self._file = _cut(path, trace.attributes, self._n_rows)
+        self._is_broken = False
+
+    @classmethod
+    def resume(cls, path: Path, trace: Trace, n_rows: Mapping[str, int]) -> Self:
+        """Go on with the file of an earlier process: cut it to so many rows, and append to them.
+
+        Whoever is killed at any moment leaves the file as it was or the cut one.
+
+        Parameters
+        ----------
+        path
+            the file; if no row of it is wanted, it may be missing or unreadable
+        trace
+            where further rows come from; its attributes take the place of the file's
+        n_rows
+            the rows of each table that stay
+
+        Raises
+        ------
+        TraceError
+            if the file cannot be read or written, is being written, has fewer rows, or is of another run
+        """
+        return cls(path, trace, n_rows)
+
+    @property
+    def n_rows(self) -> dict[str, int]:
+        """The rows of each table that are flushed in the file."""
+        return dict(self._n_rows)
 
     def append(self) -> None:
-        """Move the trace's rows to the file and flush it; they are safe then from whatever kills this process."""
-        for table in TABLES:
-            rows = self._trace.take(table)
-            if rows:
-                _append(self._file[table], columns_of(table, rows), len(rows))
-        self._file.flush()
+        """Move the trace's rows to the file and flush it; they are safe then from whatever kills this process.
+
+        Raises
+        ------
+        TraceError
+            if the file cannot take them; what was flushed before can still be read, and nothing more is written
+        """
+        columns = {table: columns_of(table, rows) for table in TABLES if (rows := self._trace.take(table))}
+        try:
+            self._is_broken = True  # until it is seen not to be
+            if columns:
+                _take_space(self._file, columns)
+            for table, values in columns.items():
+                _append(self._file[table], values)
+            self._file.flush()
+            self._is_broken = False
+        except (OSError, RuntimeError) as exc:
+            raise _unwritable(self._path, exc) from exc
+        for table, values in columns.items():
+            self._n_rows[table] += _n_values(values)
 
     def __enter__(self) -> Self:
         return self
@@ -58,9 +110,117 @@ class TraceFile:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            self.append()
+            if not self._is_broken:
+                self.append()
         finally:
+            os.ftruncate(self._file.id.get_vfd_handle(), self._file.id.get_filesize())  # what was taken and not needed
             self._file.close()
+
+
+def read_trace(path: Path) -> RecordedTrace:
+    """Read a trace file, also one that is being written: then what its last flush left.
+
+    Raises
+    ------
+    TraceError : if the file is missing, cut off, not a trace, or of a newer schema
+    """
+    for pause_s in (*_PAUSES_S, None):
+        is_being_written = False
+        try:
+            try:
+                return _read(path)
+            except BlockingIOError:  # HDF5's lock
+                is_being_written = True
+                return _read(path, is_being_written=True)
+        except FileNotFoundError as exc:
+            raise TraceError(f"trace must be an existing file, got {str(path)!r}") from exc
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as exc:
+            if not is_being_written or pause_s is None:
+                raise _unreadable(path, exc) from exc
+            time.sleep(pause_s)  # a flush was under way
+    raise AssertionError("the last pause is none")
+
+
+def _create(path: Path, attributes: Mapping[str, Attribute]) -> Any:
+    try:
+        with path.open("xb") as file:
+            file.write(_image(attributes, {}))
+    except FileExistsError as exc:
+        raise TraceError(f"trace must be a new file, got {str(path)!r}") from exc
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+    return _open(path)
+
+
+def _cut(path: Path, attributes: Mapping[str, Attribute], n_rows: Mapping[str, int]) -> Any:
+    # HDF5 could cut a file in place, but a kill in the middle of that may cost all rows.
+    import h5py
+
+    try:
+        old = h5py.File(path, "r+")  # for its lock, held until the new file is in its place
+    except BlockingIOError as exc:
+        raise _locked(path) from exc
+    except OSError as exc:
+        if any(n_rows.values()):
+            raise _unreadable(path, exc) from exc
+        old = nullcontext()  # its writer was killed before it had written anything
+    try:
+        with old as file:
+            tables = _first_rows(file, path, attributes, n_rows) if file else {}
+            with replacement(path) as aside:
+                aside.write_bytes(_image(attributes, tables))
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+    return _open(path)
+
+
+def _first_rows(
+    file: Any, path: Path, attributes: Mapping[str, Attribute], n_rows: Mapping[str, int]
+) -> dict[str, Columns]:
+    try:
+        found = _recorded(file, path)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as exc:
+        raise _unreadable(path, exc) from exc
+    for name in attributes.keys() - _MAY_CHANGE:
+        if found.attributes[name] != attributes[name]:
+            raise TraceError(
+                f"trace must have {name} {attributes[name]!r}, got {found.attributes[name]!r} in {str(path)!r}"
+            )
+    for table, n in n_rows.items():
+        if _n_values(found.arrays(table)) < n:
+            raise TraceError(
+                f"trace must have {n} rows of {table}, got {_n_values(found.arrays(table))} in {str(path)!r}"
+            )
+    return {
+        table: {name: values[:n] for name, values in found.arrays(table).items()} for table, n in n_rows.items() if n
+    }
+
+
+def _open(path: Path) -> Any:
+    import h5py
+
+    try:
+        return h5py.File(path, "r+")
+    except BlockingIOError as exc:
+        raise _locked(path) from exc
+
+
+def _image(attributes: Mapping[str, Attribute], tables: Mapping[str, Columns]) -> bytes:
+    """Return a trace file as bytes: HDF5 itself must not meet a full disk, which it does not survive."""
+    import h5py
+
+    with h5py.File("trace", "w", driver="core", backing_store=False) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        for name, (kind, _) in ATTRIBUTES.items():
+            file.attrs[name] = kind(attributes[name])
+        for table, columns in TABLES.items():
+            _create_table(file, table, columns)
+        for table, values in tables.items():
+            _append(file[table], values)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image
 
 
 def _create_table(file: Any, table: str, columns: tuple[Column, ...]) -> None:
@@ -74,33 +234,42 @@ def _create_table(file: Any, table: str, columns: tuple[Column, ...]) -> None:
         dataset.attrs["description"] = column.description
 
 
-def _append(group: Any, columns: Columns, n_new: int) -> None:
+def _append(group: Any, columns: Columns) -> None:
     n_old = group[next(iter(columns))].shape[0]
     for name, values in columns.items():
-        group[name].resize((n_old + n_new,))
+        group[name].resize((n_old + len(values),))
         group[name][n_old:] = values
 
 
-def read_trace(path: Path) -> RecordedTrace:
-    """Read a whole trace file.
+def _take_space(file: Any, tables: Mapping[str, Columns]) -> None:
+    """Make the file as long as it can get by an append: a full disk is met here, where nothing is written yet."""
+    size_bytes = 1 << 16
+    for table, columns in tables.items():
+        for name, values in columns.items():
+            dataset = file[table][name]
+            n_chunks = -(-(dataset.shape[0] + len(values)) // _CHUNK_ROWS) - -(-dataset.shape[0] // _CHUNK_ROWS)
+            size_bytes += n_chunks * (_CHUNK_ROWS * dataset.id.get_type().get_size() + 4096)  # and a node of the index
+            if values.dtype == object:
+                size_bytes += 2 * sum(len(text.encode()) + 32 for text in values)
+    os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), size_bytes)
 
-    Raises
-    ------
-    TraceError : if the file is missing, cut off, still being written, not a trace, or of a newer schema
-    """
+
+def _n_values(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def _read(path: Path, is_being_written: bool = False) -> RecordedTrace:
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            _check(file, path)
-            attributes = {name: kind(file.attrs[name]) for name, (kind, _) in ATTRIBUTES.items()}
-            return RecordedTrace(attributes, {table: _read_table(file[table], table) for table in TABLES})
-    except FileNotFoundError as exc:
-        raise TraceError(f"trace must be an existing file, got {str(path)!r}") from exc
-    except BlockingIOError as exc:
-        raise TraceError(f"trace must be a file that no run is writing to, got {str(path)!r}") from exc
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as exc:
-        raise TraceError(f"trace must be a whole HDF5 file, got {str(path)!r} ({_reason(exc)})") from exc
+    with h5py.File(path, "r", locking=False if is_being_written else None) as file:
+        return _recorded(file, path, is_being_written)
+
+
+def _recorded(file: Any, path: Path, is_being_written: bool = False) -> RecordedTrace:
+    _check(file, path)
+    attributes = {name: kind(file.attrs[name]) for name, (kind, _) in ATTRIBUTES.items()}
+    tables = {table: _read_table(file[table], table) for table in TABLES}
+    return RecordedTrace(attributes, tables, is_being_written)
 
 
 def _check(file: Any, path: Path) -> None:
@@ -112,13 +281,27 @@ def _check(file: Any, path: Path) -> None:
 
 
 def _read_table(group: Any, table: str) -> Columns:
-    # A writer killed inside a flush can leave columns of unequal length: the rows they share are whole.
-    n_rows = min(group[column.name].shape[0] for column in TABLES[table])
+    # In the middle of a flush, which a kill can make the last state, columns may differ in length, and their lengths
+    # may be ahead of their data: the rows that all columns have data for are whole.
+    n_rows = min(_n_whole(group[column.name]) for column in TABLES[table])
     return {
         column.name: (group[column.name].asstr() if column.dtype == "str" else group[column.name])[:n_rows]
         for column in TABLES[table]
     }
 
 
-def _reason(exc: Exception) -> str:
-    return str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+def _n_whole(dataset: Any) -> int:
+    n_rows: int = dataset.shape[0]
+    return n_rows if dataset.chunks is None else min(n_rows, dataset.id.get_num_chunks() * dataset.chunks[0])
+
+
+def _unreadable(path: Path, exc: Exception) -> TraceError:
+    return TraceError(f"trace must be a whole HDF5 file, got {str(path)!r} ({reason(exc)})")
+
+
+def _unwritable(path: Path, exc: Exception) -> TraceError:
+    return TraceError(f"trace must be a file that can be written, got {str(path)!r} ({reason(exc)})")
+
+
+def _locked(path: Path) -> TraceError:
+    return TraceError(f"trace must be a file that no run is writing to, got {str(path)!r}")

@@ -225,13 +225,16 @@ def test_a_folder_is_no_trace(tmp_path):
         read_trace(tmp_path)
 
 
-def test_a_file_being_written_is_said_so(tmp_path):
-    code = "import sys; from adsp_mpi.store.trace_file import read_trace; read_trace(sys.argv[1])"
-    with TraceFile(tmp_path / "trace.h5", trace_with(1)):
-        reader = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / "trace.h5")], capture_output=True, text=True, check=False
-        )
-    assert "trace must be a file that no run is writing to" in reader.stderr
+def test_a_file_being_written_is_read_and_says_so(tmp_path):
+    path = tmp_path / "trace.h5"
+    code = "import sys; from pathlib import Path; from adsp_mpi.store.trace_file import read_trace; " + (
+        "trace = read_trace(Path(sys.argv[1])); print(trace.is_being_written, trace.arrays('loss')['version'].tolist())"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    with TraceFile(path, trace_with(2)) as file:
+        file.append()
+        assert subprocess.check_output(command, text=True).split(maxsplit=1) == ["True", "[0, 1]\n"]
+    assert subprocess.check_output(command, text=True).split(maxsplit=1) == ["False", "[0, 1]\n"]
 
 
 def test_recording_needs_no_h5py():
