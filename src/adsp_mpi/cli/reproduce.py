@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from adsp_mpi.cli.batch import countdown, duration
 from adsp_mpi.cli.options import ProgressOption
 from adsp_mpi.errors import must
 from adsp_mpi.experiments.description import names, read_experiment, study
+from adsp_mpi.experiments.real import RealTime
 from adsp_mpi.experiments.reproduction import Reproduction
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="An experiment, or a TOML file like theirs.")]
@@ -22,6 +25,14 @@ OutOption = Annotated[
 ]
 JobsOption = Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="Runs at once; one per core.")]
 EstimateOption = Annotated[bool, typer.Option("--estimate", help="Only say how long it will take.")]
+RealOption = Annotated[bool, typer.Option("--real", help="Make the runs under mpirun, too, one after another.")]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option("--time-scale", metavar="X", help="With --real: device seconds per wall second; what fits here."),
+]
+LauncherOption = Annotated[
+    str | None, typer.Option("--launcher", metavar="CMD", help="With --real: what starts MPI ranks; mpirun.")
+]
 
 
 def reproduce(
@@ -32,22 +43,28 @@ def reproduce(
     out: OutOption = Path("reproductions"),
     jobs: JobsOption = None,
     estimate: EstimateOption = False,
+    real: RealOption = False,
+    time_scale: ScaleOption = None,
+    launcher: LauncherOption = None,
     how: ProgressOption = "auto",
 ) -> None:
     """Repeat an experiment of the paper in virtual time, and leave one table and one figure.
 
-    Runs that are done are kept: the same command goes on where it was interrupted.
+    Runs that are done are kept: the same command goes on where it was interrupted. With --real the table has the
+    times of real runs beside those in virtual time.
     """
     if show:
         for each in names():
             print(f"{each:14} {read_experiment(each)[0].title}")
         return
+    if not real and (time_scale is not None or launcher is not None):
+        raise must("--time-scale and --launcher", "given with --real", "no --real")
     if name is None:
         raise must("NAME", f"one of {', '.join(names())}", None)
     chosen = study(name, data_dir, is_quick=quick)
     batch = countdown(how)
     folder = out / (f"{chosen.name}-quick" if quick else chosen.name)
-    reproduction = Reproduction(chosen, folder, jobs)
+    reproduction = Reproduction(chosen, folder, jobs, _real_time(time_scale, launcher) if real else None)
     print(f"{chosen.experiment.title}\nworkload: {chosen.workload}", flush=True)
     expected = reproduction.estimate()
     kept = f" ({expected.kept} are kept from before)" if expected.kept else ""
@@ -57,3 +74,11 @@ def reproduce(
     report = reproduction.carry_out(batch)
     print(f"\n{report.text}")
     print(f"wrote {', '.join(map(str, (report.markdown, report.csv, *report.figures)))}")
+
+
+def _real_time(time_scale: float | None, launcher: str | None) -> RealTime:
+    if time_scale is not None and not time_scale > 0:
+        raise must("--time-scale", "> 0", time_scale)
+    beside = Path(sys.executable).with_name("mpirun")
+    words = shlex.split(launcher or "")
+    return RealTime(words or [str(beside) if beside.exists() else "mpirun"], time_scale)

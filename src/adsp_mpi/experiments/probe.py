@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,8 +64,24 @@ def workers_of(config: Config) -> int:
     return profile_size(config.devices) or api.DEFAULT_WORKERS
 
 
-def longest_wall_s(config: Config) -> float:
-    """Return the wall seconds that a run takes in one process if it does not reach its target before its time is up.
+@dataclass(frozen=True)
+class Cost:
+    """What a run costs in wall seconds.
+
+    Attributes
+    ----------
+    step_s : of one step
+    computing : of steps, evaluations and merges in a device second, all workers together
+    waiting : of the virtual clock in a device second
+    """
+
+    step_s: float
+    computing: float
+    waiting: float
+
+
+def cost(config: Config) -> Cost:
+    """Return what a run costs in one process.
 
     A short run with a model of one parameter gives steps and commits per device second; one step, one evaluation and
     one merge are timed with the model itself. What is shorter than the timing of it is not told apart.
@@ -80,9 +96,15 @@ def longest_wall_s(config: Config) -> float:
     evaluation_s = _timed(lambda: testbed.evaluate(initial))
     merge_s = _timed(lambda: published.merge([local.update]))
     tick_s = testbed.setting.check_period_s / TICKS_PER_CHECK_PERIOD
+    computing = counts.steps_per_s * step_s + counts.commits_per_s * merge_s + evaluation_s / tick_s
+    return Cost(step_s, computing, counts.wall_per_s)
+
+
+def longest_wall_s(config: Config) -> float:
+    """Return the wall seconds that a run takes in one process if it does not reach its target before its time is up."""
+    spent = cost(config)
     assert config.stop.max_time_s is not None, "experiments have it"
-    per_device_s = counts.steps_per_s * step_s + counts.commits_per_s * merge_s + evaluation_s / tick_s
-    return config.stop.max_time_s * (per_device_s + counts.wall_per_s)
+    return config.stop.max_time_s * (spent.computing + spent.waiting)
 
 
 def _counts(testbed: Testbed) -> _Watcher:

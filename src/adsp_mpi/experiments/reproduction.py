@@ -14,8 +14,10 @@ from adsp_mpi.experiments.description import Study
 from adsp_mpi.experiments.plan import Case, Point, cases, configuration, tuning_case, tuning_configuration
 from adsp_mpi.experiments.pool import finished, n_cores
 from adsp_mpi.experiments.probe import longest_wall_s
+from adsp_mpi.experiments.real import RealRuns, RealTime
 from adsp_mpi.experiments.runs import Runs, Told
 
+DRIVER = "driver"
 Telling = Callable[[str], Told]  # from what a batch of runs is for, to who is told of its progress
 
 
@@ -60,31 +62,37 @@ class Reproduction:
     folder : table and figure go there, single runs into its folder ``runs``; a study that was interrupted, or is
         carried out again, goes on with what is there
     jobs : how many runs at once
+    real : make the experiment's runs in real time, too; tuning and offline search stay in virtual time
     """
 
-    def __init__(self, study: Study, folder: Path, jobs: int | None = None) -> None:
+    def __init__(self, study: Study, folder: Path, jobs: int | None = None, real: RealTime | None = None) -> None:
         self._study = study
         self._folder = folder
         self._jobs = jobs or n_cores()
         self._cases = cases(study)
-        for case in self._cases:  # all that is wrong, before any work
-            configuration(study, case, self._first_of_grid(), study.experiment.seeds[0])
+        trials = self._trials()  # all that is wrong, before any work
         self._runs = Runs(folder / "runs", self._jobs)
+        self._real = RealRuns(folder / "real", real, trials) if real else None
 
     def estimate(self) -> Estimate:
         """Return what is to be done, from a short trial of each point."""
-        seeds = self._study.experiment.seeds
-        trials = [configuration(self._study, case, self._first_of_grid(), seeds[0]) for case in self._cases]
+        seeds, trials = self._study.experiment.seeds, self._trials()
         longest = {self._cases[n].name: wall_s for n, wall_s in finished(longest_wall_s, trials, self._jobs)}
         tuning = [(run.name, config) for run in self._tuning_runs() for config in run.configs]
         missing = [name for name, config in tuning if not self._runs.has(config)]
         tuned = None if missing else self._tune()
-        for case in self._cases:  # with which value nobody knows before the tuning is done
-            kept = [tuned is not None and self._runs.has(self._config(case, tuned, seed)) for seed in seeds]
-            missing += [case.name] * kept.count(False)
-        total = len(tuning) + len(self._cases) * len(seeds)
+        real_s, n_real = 0.0, 0
+        for case, trial in zip(self._cases, trials, strict=True):  # with which value nobody knows before the tuning
+            configs = [self._config(case, tuned, seed) for seed in seeds] if tuned is not None else []
+            missing += [case.name] * (len(seeds) - sum(map(self._runs.has, configs)))
+            if self._real is not None:
+                n_missing = len(seeds) - sum(self._real.has(self._real.scaled(config)) for config in configs)
+                n_real += n_missing
+                real_s += n_missing * (trial.stop.max_time_s or 0.0) / self._real.time_scale
+        total = len(tuning) + len(self._cases) * len(seeds) * (1 if self._real is None else 2)
         at_once = max(1, min(self._jobs, n_cores(), len(missing)))
-        return Estimate(len(missing), total - len(missing), math.fsum(longest[name] for name in missing) / at_once)
+        n_missing = len(missing) + n_real
+        return Estimate(n_missing, total - n_missing, real_s + math.fsum(longest[name] for name in missing) / at_once)
 
     def carry_out(self, telling: Telling = lambda what: lambda done, total: None) -> Report:
         """Tune, run, and write the report."""
@@ -98,13 +106,17 @@ class Reproduction:
         }
         seeds = self._study.experiment.seeds
         configs = [self._config(case, tuned, seed, found.get(case.name)) for case in self._cases for seed in seeds]
-        records = self._runs.records(configs, telling("experiment"))
+        records = {"virtual": self._runs.records(configs, telling("experiment"))}
+        if self._real is not None:
+            records["real"] = self._real.records(list(map(self._real.scaled, configs)), telling("real time"))
         rows = []
         for place, case in enumerate(self._cases):
-            own = records[place * len(seeds) : (place + 1) * len(seeds)]
-            rows.append(Row(case.point, own, self._chosen(case, tuned), self._paper(case), case.sweep))
-            if case.name in found:
-                rows.append(offline.with_search_time(rows[-1], found[case.name]))
+            for driver, all_runs in records.items():
+                own = all_runs[place * len(seeds) : (place + 1) * len(seeds)]
+                point = case.point if self._real is None else {**case.point, DRIVER: driver}
+                rows.append(Row(point, own, self._chosen(case, tuned), self._paper(case), case.sweep))
+                if case.name in found:
+                    rows.append(offline.with_search_time(rows[-1], found[case.name]))
         return self._write(rows, list(found.values()))
 
     # ---- tuning --------------------------------------------------------------------------------------------------
@@ -137,6 +149,11 @@ class Reproduction:
     def _chosen(self, case: Case, tuned: dict[str, Point]) -> Point:
         return tuned.get(tuning_case(self._study, case).name, {})
 
+    def _trials(self) -> list[Config]:
+        """Return a run of each case as it is without tuning."""
+        seed = self._study.experiment.seeds[0]
+        return [configuration(self._study, case, self._first_of_grid(), seed) for case in self._cases]
+
     def _first_of_grid(self) -> Point:
         tuning = self._study.experiment.tuning
         return {tuning.key: tuning.grid[0]} if tuning.grid else {}
@@ -152,7 +169,7 @@ class Reproduction:
         from adsp_mpi.analysis.sweep_figure import sweep_figure
 
         experiment = self._study.experiment
-        stem = self._folder / self._study.name
+        stem = self._folder / f"{self._study.name}{'-real' * (self._real is not None)}"
         target = rows[0].runs[0].summary["target_loss"]
         figure = sweep_figure(rows, experiment.panel, experiment.reference, target)
         figures = stem.with_suffix(".png"), stem.with_suffix(".svg")
@@ -161,15 +178,13 @@ class Reproduction:
         text = self._text(rows, found, figures[0].name)
         markdown, csv = stem.with_suffix(".md"), stem.with_suffix(".csv")
         markdown.write_text(text, encoding="utf-8")
-        csv.write_text(sweep_table(rows, experiment.columns, "csv", experiment.reference), encoding="utf-8")
+        csv.write_text(sweep_table(rows, self._columns(), "csv", experiment.reference), encoding="utf-8")
         return Report(markdown, csv, figures, text)
 
     def _text(self, rows: Sequence[Row], found: Sequence[offline.Found], figure: str) -> str:
         experiment = self._study.experiment
         tables = [
-            sweep_table(
-                [row for row in rows if row.sweep == number], experiment.columns, "markdown", experiment.reference
-            )
+            sweep_table([row for row in rows if row.sweep == number], self._columns(), "markdown", experiment.reference)
             for number in range(len(experiment.sweep))
         ]
         parts = [
@@ -177,6 +192,7 @@ class Reproduction:
             experiment.claim,
             f"Workload: {self._study.workload}. {self._budget()}",
             experiment.note,
+            self._in_real_time(),
             "Medians over the seeds, lowest and highest in brackets; a dash: the target was not reached in time.",
             *tables,
             verdict(rows),
@@ -188,6 +204,18 @@ class Reproduction:
             f"![{experiment.title}]({figure})",
         ]
         return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+    def _columns(self) -> tuple[str, ...]:
+        columns = self._study.experiment.columns
+        return columns if self._real is None else (*columns, "fidelity")
+
+    def _in_real_time(self) -> str:
+        if self._real is None:
+            return ""
+        return (
+            f"Real time: under mpirun on {n_cores()} cores, {self._real.time_scale:g} device seconds in a wall second; "
+            "tuned in virtual time. Fidelity: the share of steps that took the time asked for."
+        )
 
     def _budget(self) -> str:
         tuning, seeds = self._study.experiment.tuning, self._study.experiment.seeds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,15 @@ class Runs:
         found = {name: record for name, config in by_key.items() if (record := self._load(config)) is not None}
         todo = [config for name, config in by_key.items() if name not in found]
         told(0, len(todo))
-        for n_done, (number, record) in enumerate(finished(carry_out, todo, self._jobs), 1):
+        for n_done, (number, record) in enumerate(self._carried_out(todo), 1):
             self._keep(todo[number], record)
             found[key(todo[number])] = record
             told(n_done, len(todo))
         return [found[key(config)] for config in configs]
+
+    def _carried_out(self, configs: Sequence[Config]) -> Iterator[tuple[int, RunRecord]]:
+        """Yield (number of the run, what it was) as runs are finished."""
+        return finished(carry_out, configs, self._jobs)
 
     def _load(self, config: Config) -> RunRecord | None:
         try:

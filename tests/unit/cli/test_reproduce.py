@@ -51,6 +51,9 @@ def test_an_estimate_alone_runs_nothing(tmp_path, capsys):
         ([], "NAME must be one of bandwidth, "),
         (["nothing"], "NAME must be a file that ends in .toml or one of bandwidth, "),
         (["waiting", "--jobs", "0"], "reproduce must be called as reproduce --help shows: "),
+        (["waiting", "--time-scale", "3"], "--time-scale and --launcher must be given with --real"),
+        (["waiting", "--real", "--time-scale", "0"], "--time-scale must be > 0, got 0.0"),
+        (["chiller", "--real"], "--real must be asked of at most "),
         (["waiting", "--progress", "loud"], "--progress must be one of auto, live, plain, none, got 'loud'"),
     ],
 )
