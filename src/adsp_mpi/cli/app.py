@@ -12,6 +12,7 @@ import typer
 from adsp_mpi import __version__
 from adsp_mpi.cli.analyze import analyze
 from adsp_mpi.cli.compare import compare
+from adsp_mpi.cli.doctor import doctor
 from adsp_mpi.cli.export import export
 from adsp_mpi.cli.fetch import fetch
 from adsp_mpi.cli.ranks import Ranks, complain, with_command
@@ -31,6 +32,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "replay": replay,
     "export": export,
     "fetch": fetch,
+    "doctor": doctor,
     "schemes": schemes,
 }
 # of click, or of typer's own copy of it: that depends on typer's version
@@ -91,7 +93,7 @@ def _carry_out(args: list[str], ranks: Ranks | None) -> int:
     if command not in _COMMANDS and not command.startswith("-"):
         raise must("command", f"one of {', '.join(_COMMANDS)}", command)
     is_asking = command.startswith("-") or "--help" in args
-    if ranks and ranks.size > 1 and command != "train" and not is_asking:
+    if ranks and ranks.size > 1 and command not in ("train", "doctor") and not is_asking:
         raise ConfigError(f"{command} must be started without mpirun, got {ranks.size} ranks")
     try:
         status = app(args, standalone_mode=False, obj=ranks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adsp_mpi.config.sections import Config
@@ -13,6 +14,7 @@ from adsp_mpi.errors import AdspError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+    from adsp_mpi.engine.mpi.selftest_findings import Finding
     from adsp_mpi.engine.server import Server
     from adsp_mpi.recording import Result
 
@@ -62,6 +64,16 @@ class Ranks:
         result = train(config, self._world, observe=observe, say=say)
         assert result is not None, "rank 0 has the result"
         return result
+
+    def examine(self, output: Path, give_up: Callable[[Sequence[Finding]], None]) -> list[Finding]:
+        """Examine MPI and machine with all ranks.
+
+        Collective: rank 0's part.  RMA: see `engine.mpi.selftest.lead`.
+        """
+        from adsp_mpi.engine.mpi import selftest
+
+        self._are_waiting = False
+        return selftest.lead(self._world, output, give_up)
 
     def dismiss(self, status: int) -> None:
         """Let ranks that still wait for a plan end with an exit status.

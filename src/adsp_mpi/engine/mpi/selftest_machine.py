@@ -1,0 +1,168 @@
+"""What the self-test finds out in one process: the machine, its limits, the libraries. Numbers only, no verdicts."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numba
+from mpi4py import MPI
+
+from adsp_kernels._jit import is_cache_shared
+from adsp_mpi.engine.mpi.selftest_findings import SLEEP_S, Facts
+
+_LEVELS = {
+    MPI.THREAD_SINGLE: "single",
+    MPI.THREAD_FUNNELED: "funneled",
+    MPI.THREAD_SERIALIZED: "serialized",
+    MPI.THREAD_MULTIPLE: "multiple",
+}
+_N_SLEEPS = 50
+_SIGNAL_S = 0.5
+_LIBRARIES = {"Open MPI": "Open MPI", "MPICH": "HYDRA", "Intel MPI": "Intel"}  # and what their mpirun says of itself
+
+
+def facts() -> Facts:
+    """Return what this rank knows; takes a tenth of a second."""
+    return Facts(
+        node=MPI.Get_processor_name(),
+        cores=frozenset(os.sched_getaffinity(0)),
+        quota=_core_quota(),
+        n_cpus=os.cpu_count() or 1,
+        load=os.getloadavg()[0],
+        thread_level=_LEVELS[MPI.Query_thread()],
+        has_signals=_has_signals(),
+        overshoot_s=median(_overshoot_s() for _ in range(_N_SLEEPS)),
+        is_cache_shared=is_cache_shared(),
+    )
+
+
+def library_name() -> str:
+    """Return name and version of the MPI library."""
+    name, numbers = MPI.get_vendor()
+    return f"{name} {'.'.join(map(str, numbers))}" if name != "unknown" else MPI.Get_library_version().splitlines()[0]
+
+
+def free_memory() -> dict[str, int]:
+    """Return how many bytes are free, by place, on this node and for this process's control group."""
+    free = {"memory": _available_memory()}
+    if Path("/dev/shm").is_dir():
+        free["/dev/shm"] = shutil.disk_usage("/dev/shm").free
+    return free
+
+
+def started_together() -> tuple[int, bool]:
+    """Return how many processes the launcher says it started, 1 if it is silent, and whether that is Slurm."""
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name]), name.startswith("SLURM")
+    return 1, False
+
+
+def find_mpirun() -> Path | None:
+    """Return the launcher beside this Python, else the one in PATH."""
+    beside = Path(sys.executable).with_name("mpirun")
+    if os.access(beside, os.X_OK):
+        return beside
+    found = shutil.which("mpirun")
+    return Path(found) if found else None
+
+
+def find_srun() -> str:
+    """Return Slurm's launcher, empty if it is missing."""
+    return shutil.which("srun") or ""
+
+
+def environment(names: Sequence[str]) -> dict[str, str]:
+    """Return the variables among `names` that are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def fits_library(mpirun: Path) -> bool:
+    """Whether a launcher is of the library's kind, or of a kind that is not known."""
+    expected = _LIBRARIES.get(MPI.get_vendor()[0])
+    try:
+        said = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    known = any(word in said for word in _LIBRARIES.values())
+    return expected is None or expected in said or not known
+
+
+def blas_threads() -> int:
+    """Return the threads of the BLAS that takes most."""
+    from threadpoolctl import threadpool_info
+
+    return max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+
+
+def is_compiling() -> bool:
+    """Whether kernels become machine code."""
+    config: Any = numba.config
+    return not config.DISABLE_JIT
+
+
+def numba_threads() -> int:
+    """Return how many threads numba would take for a kernel that asks for some."""
+    config: Any = numba.config
+    return int(config.NUMBA_NUM_THREADS)
+
+
+def _overshoot_s() -> float:
+    start_s = time.perf_counter()
+    time.sleep(SLEEP_S)
+    return time.perf_counter() - start_s - SLEEP_S
+
+
+def _has_signals() -> bool:
+    """Whether a handler sees SIGUSR1; MPI libraries may have one of their own."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    deadline_s = time.monotonic() + _SIGNAL_S
+    while not seen and time.monotonic() < deadline_s:
+        time.sleep(1e-3)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN if before is None else before)
+    return bool(seen)
+
+
+def _core_quota() -> float:
+    """Return how many cores' worth of time the control groups of this process allow: Linux only."""
+    limits = [math.inf]
+    for text in _group_files("cpu.max", "cpu"):  # "200000 100000" or "max 100000"
+        allowed, _, period = text.partition(" ")
+        if allowed != "max":
+            limits.append(int(allowed) / int(period))
+    pairs = zip(_group_files("cpu.cfs_quota_us", "cpu"), _group_files("cpu.cfs_period_us", "cpu"), strict=True)
+    limits += [int(allowed) / int(period) for allowed, period in pairs if int(allowed) > 0]
+    return min(limits)
+
+
+def _available_memory() -> int:
+    """Return the bytes that can be used without swapping, at most what the control groups allow in all."""
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    available = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    limits = (*_group_files("memory.max", "memory"), *_group_files("memory.limit_in_bytes", "memory"))
+    return min([available, *(int(limit) for limit in limits if limit != "max")])
+
+
+def _group_files(name: str, controller: str) -> Iterator[str]:
+    """Yield what a file says in each control group of this process that has it, innermost first; versions 1 and 2."""
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup") / (controller if controllers else "")
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root) and (folder / name).is_file():
+                yield (folder / name).read_text(encoding="utf-8").strip()
