@@ -15,6 +15,7 @@ from adsp_mpi.cli.compare import compare
 from adsp_mpi.cli.doctor import doctor
 from adsp_mpi.cli.export import export
 from adsp_mpi.cli.fetch import fetch
+from adsp_mpi.cli.launch import launch
 from adsp_mpi.cli.ranks import Ranks, complain, with_command
 from adsp_mpi.cli.replay import replay
 from adsp_mpi.cli.reproduce import reproduce
@@ -25,6 +26,7 @@ from adsp_mpi.errors import AdspError, ConfigError, StalledError, must
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
+    "launch": launch,
     "simulate": simulate,
     "compare": compare,
     "reproduce": reproduce,
@@ -103,6 +105,7 @@ def _carry_out(args: list[str], ranks: Ranks | None) -> int:
 
 
 def _as_config_error(command: str, exc: Exception) -> ConfigError:
+    command = getattr(getattr(exc, "ctx", None), "info_name", None) or command  # launch reads train's options, too
     unknown = getattr(exc, "option_name", None)
     if type(exc).__name__ == "NoSuchOption":
         return must("option", f"one that {command} --help shows", unknown)
