@@ -70,10 +70,15 @@ def test_a_single_rank_is_told_what_to_type():
 
 
 @pytest.mark.anympi
-def test_another_number_of_ranks_than_slurm_was_asked_for_is_refused():
-    job = adsp_mpi(2, env={"SLURM_NTASKS": "4"}, timeout_s=60)
+def test_a_single_rank_where_slurm_was_asked_for_more_is_refused():
+    job = adsp_mpi(1, env={"SLURM_NTASKS": "4"}, timeout_s=60)
     assert job.returncode == 2
-    assert "adsp_mpi: number of ranks must be SLURM_NTASKS = 4, got 2" in job.stderr
+    assert "adsp_mpi: number of ranks must be SLURM_NTASKS = 4, got 1" in job.stderr
+
+
+def test_ranks_that_mpirun_starts_in_a_slurm_job_find_its_number_of_nodes_in_slurm_ntasks(tmp_path):
+    job = adsp_mpi(3, "train", *QUICK, "--quiet", "--set", f"output.dir={tmp_path}", env={"SLURM_NTASKS": "2"})
+    assert job.returncode == 0, job.stderr
 
 
 def test_of_many_single_ranks_one_speaks():

@@ -85,10 +85,10 @@ def check_world(comm: MPI.Intracomm) -> None:
     Raises
     ------
     ConfigError
-        for a single rank, or another number of ranks than Slurm has started
+        for a single rank, above all where Slurm was asked for more
     """
-    asked = os.environ.get("SLURM_NTASKS")
-    if asked is not None and asked.isdigit() and int(asked) != comm.size:
+    asked = os.environ.get("SLURM_NTASKS", "")  # below MPICH's mpirun it is the number of nodes
+    if comm.size == 1 and asked.isdigit() and int(asked) > 1:
         hint = "start with mpirun or a working srun --mpi, or unset SLURM_NTASKS"
         raise ConfigError(f"number of ranks must be SLURM_NTASKS = {asked}, got {comm.size}: {hint}")
     if comm.size < 2:
