@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,29 @@ class Place(NamedTuple):
 def raw(array: Array) -> npt.NDArray[np.uint8]:
     """Return the bytes of an array in C order, without a copy if it has that order."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def try_space(path: Path, arrays: Collection[Array], names_bytes: int) -> None:
+    """Make the file that HDF5 is to write, as large as it can get: HDF5 itself does not survive a full disk.
+
+    Parameters
+    ----------
+    path
+        the file; what HDF5 makes of it overwrites it
+    arrays
+        what is to go there
+    names_bytes
+        at least as many as names and attributes take
+
+    Raises
+    ------
+    OSError
+        if there is no space, or a limit is in the way
+    """
+    head_bytes = (1 << 16) + 1024 * len(arrays) + names_bytes
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, head_bytes)
+        os.ftruncate(file.fileno(), head_bytes + sum(array.nbytes for array in arrays))
 
 
 def reserve(group: Any, name: str, array: Array) -> Place:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adsp_mpi.errors import TraceError
-from adsp_mpi.store.bulk import place, raw, read_bulk, reserve, write_bulk
+from adsp_mpi.store.bulk import place, raw, read_bulk, reserve, try_space, write_bulk
 from adsp_mpi.store.files import reason, replacement
 from adsp_mpi.store.state import State, decode, encode
 from adsp_mpi.store.trace import Attribute
@@ -100,10 +100,12 @@ def write_checkpoint(
     import h5py
 
     layout = tuple(LayoutEntry(entry.name, entry.offset, tuple(entry.shape)) for entry in layout_entries)
+    attributes = {name: _plain(value) for name, value in attributes.items()}
     arrays = {"parameters": parameters, **({} if state is None else _state_arrays(state))}
     digest = _digest(Checkpoint(parameters, layout, version, attributes), arrays)
     try:
         with replacement(path) as aside:
+            try_space(aside, arrays.values(), 2 * len(json.dumps(attributes)) + 1024 * len(layout))
             with h5py.File(aside, "w") as file:
                 file.attrs["format"] = FORMAT
                 file.attrs["schema_version"] = SCHEMA_VERSION
@@ -191,7 +193,7 @@ def _digest(checkpoint: Checkpoint, arrays: Mapping[str, Array]) -> str:
     facts = [
         checkpoint.version,
         checkpoint.layout,
-        {name: _plain(value) for name, value in sorted(checkpoint.attributes.items())},
+        dict(sorted(checkpoint.attributes.items())),
         [(name, array.dtype.str, array.shape) for name, array in arrays.items()],
     ]
     digest = hashlib.sha256(json.dumps(facts).encode())

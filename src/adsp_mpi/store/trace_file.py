@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ from adsp_mpi.store.trace import Attribute, Columns, RecordedTrace, Trace, colum
 
 _CHUNK_ROWS = 512
 _MAY_CHANGE = {"configuration", "environment", "n_workers"}  # when a run goes on
+_UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError)  # as h5py speaks of damage
 _PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # a flush takes milliseconds, unless its process has to wait for a core
 
 
@@ -52,6 +54,7 @@ class TraceFile:
             self._file = _create(path, trace.attributes)
         else:
             self._file = _cut(path, trace.attributes, self._n_rows)
+        self._datasets = {table: _datasets(self._file, table) for table in TABLES}
         self._is_broken = False
 
     @classmethod
@@ -93,15 +96,20 @@ class TraceFile:
         try:
             self._is_broken = True  # until it is seen not to be
             if columns:
-                _take_space(self._file, columns)
+                self._take_space(columns)
             for table, values in columns.items():
-                _append(self._file[table], values)
+                _append(self._datasets[table], values)
             self._file.flush()
             self._is_broken = False
         except (OSError, RuntimeError) as exc:
             raise _unwritable(self._path, exc) from exc
         for table, values in columns.items():
             self._n_rows[table] += _n_values(values)
+
+    def _take_space(self, tables: Mapping[str, Columns]) -> None:
+        # A full disk must be met while nothing is written: HDF5 leaves a damaged file and crashes later.
+        size_bytes = (1 << 16) + sum(_space(self._n_rows[table], columns) for table, columns in tables.items())
+        os.posix_fallocate(self._file.id.get_vfd_handle(), self._file.id.get_filesize(), size_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -131,10 +139,10 @@ def read_trace(path: Path) -> RecordedTrace:
                 return _read(path)
             except BlockingIOError:  # HDF5's lock
                 is_being_written = True
-                return _read(path, is_being_written=True)
+                return _read_beside_writer(path)
         except FileNotFoundError as exc:
             raise TraceError(f"trace must be an existing file, got {str(path)!r}") from exc
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as exc:
+        except _UNREADABLE as exc:
             if not is_being_written or pause_s is None:
                 raise _unreadable(path, exc) from exc
             time.sleep(pause_s)  # a flush was under way
@@ -179,7 +187,7 @@ def _first_rows(
 ) -> dict[str, Columns]:
     try:
         found = _recorded(file, path)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as exc:
+    except _UNREADABLE as exc:
         raise _unreadable(path, exc) from exc
     for name in attributes.keys() - _MAY_CHANGE:
         if found.attributes[name] != attributes[name]:
@@ -206,7 +214,7 @@ def _open(path: Path) -> Any:
 
 
 def _image(attributes: Mapping[str, Attribute], tables: Mapping[str, Columns]) -> bytes:
-    """Return a trace file as bytes: HDF5 itself must not meet a full disk, which it does not survive."""
+    """Return a trace file as bytes: HDF5 itself must not meet a full disk."""
     import h5py
 
     with h5py.File("trace", "w", driver="core", backing_store=False) as file:
@@ -217,7 +225,7 @@ def _image(attributes: Mapping[str, Attribute], tables: Mapping[str, Columns]) -
         for table, columns in TABLES.items():
             _create_table(file, table, columns)
         for table, values in tables.items():
-            _append(file[table], values)
+            _append(_datasets(file, table), values)
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
@@ -234,35 +242,43 @@ def _create_table(file: Any, table: str, columns: tuple[Column, ...]) -> None:
         dataset.attrs["description"] = column.description
 
 
-def _append(group: Any, columns: Columns) -> None:
-    n_old = group[next(iter(columns))].shape[0]
+def _datasets(file: Any, table: str) -> dict[str, Any]:
+    return {column.name: file[table][column.name] for column in TABLES[table]}
+
+
+def _append(datasets: Mapping[str, Any], columns: Columns) -> None:
     for name, values in columns.items():
-        group[name].resize((n_old + len(values),))
-        group[name][n_old:] = values
+        n_old = datasets[name].shape[0]
+        datasets[name].resize((n_old + len(values),))
+        datasets[name][n_old:] = values
 
 
-def _take_space(file: Any, tables: Mapping[str, Columns]) -> None:
-    """Make the file as long as it can get by an append: a full disk is met here, where nothing is written yet."""
-    size_bytes = 1 << 16
-    for table, columns in tables.items():
-        for name, values in columns.items():
-            dataset = file[table][name]
-            n_chunks = -(-(dataset.shape[0] + len(values)) // _CHUNK_ROWS) - -(-dataset.shape[0] // _CHUNK_ROWS)
-            size_bytes += n_chunks * (_CHUNK_ROWS * dataset.id.get_type().get_size() + 4096)  # and a node of the index
-            if values.dtype == object:
-                size_bytes += 2 * sum(len(text.encode()) + 32 for text in values)
-    os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), size_bytes)
+def _space(n_old: int, columns: Columns) -> int:
+    """Return at least as many bytes as a file can grow by when rows are appended to a table."""
+    n_new = _n_values(columns)
+    n_chunks = -(-(n_old + n_new) // _CHUNK_ROWS) - -(-n_old // _CHUNK_ROWS)
+    texts = [values for values in columns.values() if values.dtype == object]
+    chunk_bytes = _CHUNK_ROWS * 16 + 4096  # a number has 8 bytes, a text's place 16; and a node of the chunks' index
+    return n_chunks * chunk_bytes * len(columns) + 2 * sum(len(text.encode()) + 32 for text in chain(*texts))
 
 
 def _n_values(columns: Columns) -> int:
     return len(next(iter(columns.values())))
 
 
-def _read(path: Path, is_being_written: bool = False) -> RecordedTrace:
+def _read(path: Path) -> RecordedTrace:
     import h5py
 
-    with h5py.File(path, "r", locking=False if is_being_written else None) as file:
-        return _recorded(file, path, is_being_written)
+    with h5py.File(path, "r") as file:
+        return _recorded(file, path)
+
+
+def _read_beside_writer(path: Path) -> RecordedTrace:
+    import h5py
+
+    # Taken into memory at once: the less time passes, the less a flush can change meanwhile.
+    with h5py.File(path, "r", locking=False, driver="core", backing_store=False) as file:
+        return _recorded(file, path, is_being_written=True)
 
 
 def _recorded(file: Any, path: Path, is_being_written: bool = False) -> RecordedTrace:
