@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from adsp_mpi.analysis.panels import (
-    LEGEND_POINTS,
     Run,
     draw_commits,
     draw_counts,
@@ -21,6 +20,7 @@ from adsp_mpi.analysis.panels import (
     draw_workers_split,
     head,
     mark_targets,
+    name_rows,
     our_style,
     short,
     subject,
@@ -66,9 +66,8 @@ def comparison_figure(runs: Sequence[Run]) -> Figure:
         draw_times_to_target(axes["b"], runs)
         draw_run_split(axes["c"], summaries)
         draw_counts(axes["d"], runs)
-        for panel in (axes["b"], axes["c"], axes["d"]):
-            panel.set(yticks=range(len(runs)), yticklabels=[], ylim=(len(runs) - 0.4, -0.6))
-        axes["b"].set_yticklabels([label.replace(" (", "\n(") for label in labels], size=LEGEND_POINTS)
+        for panel in "bcd":
+            name_rows(axes[panel], labels if panel == "b" else [""] * len(labels))
         head(axes["a"], "(a) Global loss", columns=max(1, int(100 / (7 + np.mean([*map(len, labels)])))))
         head(axes["b"], "(b) Time to target", columns=1, rows=2)
         head(axes["c"], "(c) Time of all workers", columns=2, rows=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,26 @@ def commit_rates(trace: TraceView) -> Floats:
     return _ratio(worker_commits(trace) * _check_period_s(trace), run_time_s(trace))
 
 
+def period_ends_s(trace: TraceView) -> Floats:
+    """Return the ends of the check periods begun; the last is the end of the run, which may come within a period."""
+    end_s, period_s = run_time_s(trace), _check_period_s(trace)
+    n_periods = math.ceil(end_s / period_s * (1 - 1e-9))
+    return np.minimum(period_s * np.arange(1.0, n_periods + 1), end_s)
+
+
+def commits_per_period(trace: TraceView) -> Ints:
+    """Return the commits applied in each check period, shape (periods, workers); one at its end belongs to the next.
+
+    Commits at the very end of the run belong to the last period.
+    """
+    applied = commits_with(trace, CommitStatus.APPLIED)
+    counts = np.zeros((len(period_ends_s(trace)), n_workers(trace)), np.int64)
+    if len(counts):
+        period = np.minimum((applied["time_s"] / _check_period_s(trace)).astype(np.int64), len(counts) - 1)
+        np.add.at(counts, (period, applied["worker"]), 1)
+    return counts
+
+
 def speeds_per_period(trace: TraceView) -> Floats:
     """Return each worker's steps per check period of computing."""
     return speeds_hz(trace) * _check_period_s(trace)
@@ -127,6 +148,13 @@ def staleness_counts(trace: TraceView) -> Ints:
     return np.bincount(commits_with(trace, CommitStatus.APPLIED)["staleness"])
 
 
+def staleness_histogram(trace: TraceView, most_bins: int) -> list[tuple[int, int, int]]:
+    """Return lowest and highest staleness and commits of at most `most_bins` bins of equal width from 0."""
+    counts = staleness_counts(trace)
+    width = max(1, -(-len(counts) // most_bins))
+    return [(low, low + width - 1, int(counts[low : low + width].sum())) for low in range(0, len(counts), width)]
+
+
 def staleness_mean(trace: TraceView) -> float:
     """Return the mean staleness of the commits applied; nan without commits."""
     counts = staleness_counts(trace)
@@ -135,14 +163,25 @@ def staleness_mean(trace: TraceView) -> float:
 
 def bytes_committed(trace: TraceView) -> int:
     """Return the bytes of all commits sent, applied or not."""
-    return int(trace.arrays("commits")["size_bytes"].sum())
+    return int(worker_bytes_committed(trace).sum())
 
 
 def bytes_pulled(trace: TraceView) -> int:
     """Return the parameter bytes of the pulls that a commit followed, repeated reads included."""
+    return int(worker_bytes_pulled(trace).sum())
+
+
+def worker_bytes_committed(trace: TraceView) -> Ints:
+    """Return the bytes of each worker's commits, applied or not."""
+    commits = trace.arrays("commits")
+    return _sums(commits["worker"], commits["size_bytes"], n_workers(trace))
+
+
+def worker_bytes_pulled(trace: TraceView) -> Ints:
+    """Return the parameter bytes of each worker's pulls that a commit followed, repeated reads included."""
     commits = trace.arrays("commits")
     size = int(trace.attributes["n_parameters"]) * np.dtype(str(trace.attributes["dtype"])).itemsize
-    return size * int((1 + commits["retries"])[commits["is_pulled"]].sum())
+    return size * _sums(commits["worker"], (1 + commits["retries"]) * commits["is_pulled"], n_workers(trace))
 
 
 def traffic_mbit_s(trace: TraceView) -> float:
@@ -157,6 +196,13 @@ def slow_workers(trace: TraceView) -> list[int]:
     applied = commits_with(trace, CommitStatus.APPLIED)
     single = np.bincount(applied["worker"], weights=applied["steps"] == 1, minlength=n_workers(trace))
     return [int(worker) for worker in np.flatnonzero(_ratio(single, worker_commits(trace)) > _MOSTLY)]
+
+
+def _sums(worker: Ints, values: Ints, n: int) -> Ints:
+    """Return the sums of whole numbers by worker; float64, which numpy's bincount uses, would round large ones."""
+    sums = np.zeros(n, np.int64)
+    np.add.at(sums, worker, values)
+    return sums
 
 
 def _check_period_s(trace: TraceView) -> float:

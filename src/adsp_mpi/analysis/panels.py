@@ -6,7 +6,7 @@ the user's settings are not touched, and a figure looks the same whatever those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import cycle
 from typing import Any
@@ -39,6 +39,7 @@ OTHER_COLOUR = "#555555"
 # Useful time is quiet, lost time is not; their lightness differs, too.
 SHARE_COLOURS = {"compute": "#BBBBBB", "communication": "#56A5D8", "blocked": "#882255", "other": "#E8D98A"}
 QUIET_COLOUR = "#BBBBBB"
+WINDOW_COLOURS = ("#EDF2F6", "#DCE6EE")  # of the rate search, in turn
 _LINE_STYLES = (  # of runs with one colour
     *("solid", "dashed", "dotted", "dashdot"),
     *((0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (3, 1, 3, 3))),
@@ -80,11 +81,7 @@ def draw_losses(
 ) -> None:
     """Draw the global losses over time, and the targets; a label that starts with _ is not shown."""
     losses = [trace.arrays("loss") for trace in traces]
-    marks_all = max(len(loss["loss"]) for loss in losses) <= _FEW_SAMPLES
-    styles = {colour: cycle(_LINE_STYLES) for colour in map(_colour, traces)}
-    for trace, loss, label in zip(traces, losses, labels, strict=True):
-        look: dict[str, Any] = {"color": _colour(trace), "linestyle": next(styles[_colour(trace)]), "label": label}
-        look["marker"] = "o" if marks_all or len(loss["loss"]) == 1 else ""
+    for loss, look in zip(losses, _looks_of_runs(traces, labels), strict=True):
         # Not in the layout, where a line without a finite sample would count as a point far outside.
         axes.plot(loss["time_s"], loss["loss"], clip_on=False, in_layout=False, **look)
     known = sorted({target for target in targets if target is not None})
@@ -92,6 +89,25 @@ def draw_losses(
         axes.axhline(target, color="black", linewidth=0.8, linestyle=(0, (1, 2)), label=f"target {target:g}")
     axes.set(xlabel="time (s)", ylabel="global loss", xlim=(0, max(map(metrics.run_time_s, traces)) or 1), ymargin=0.1)
     scale_losses(axes, np.concatenate([known, *(loss["loss"] for loss in losses)]))
+
+
+def draw_accuracies(axes: Axes, traces: Sequence[TraceView], labels: Sequence[str]) -> None:
+    """Draw the accuracies on the validation split over time, in per cent."""
+    for trace, look in zip(traces, _looks_of_runs(traces, labels), strict=True):
+        loss = trace.arrays("loss")
+        axes.plot(loss["time_s"], 100 * loss["accuracy"], clip_on=False, in_layout=False, **look)
+    end_s = max(map(metrics.run_time_s, traces)) or 1
+    axes.set(xlabel="time (s)", ylabel="accuracy (%)", xlim=(0, end_s), ymargin=0.1)
+
+
+def _looks_of_runs(traces: Sequence[TraceView], labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield how each run's line looks: the colour of its scheme, another style for each run of that."""
+    n_samples = [len(trace.arrays("loss")["loss"]) for trace in traces]
+    styles = {colour: cycle(_LINE_STYLES) for colour in map(_colour, traces)}
+    for trace, label, n in zip(traces, labels, n_samples, strict=True):
+        mark = "o" if max(n_samples) <= _FEW_SAMPLES or n == 1 else ""
+        colour = _colour(trace)
+        yield {"color": colour, "linestyle": next(styles[colour]), "label": label, "marker": mark}
 
 
 def scale_losses(axes: Axes, values: Floats) -> None:
@@ -111,7 +127,7 @@ def draw_windows(axes: Axes, trace: TraceView) -> None:
     schedule, end_s = trace.arrays("schedule"), metrics.run_time_s(trace)
     windows = zip(schedule["time_s"], schedule["end_s"], schedule["commit_rate"], strict=True)
     for i, (start_s, stop_s, rate) in enumerate(windows):
-        axes.axvspan(start_s, stop_s, color="#DCE6EE" if i % 2 else "#EDF2F6", linewidth=0)
+        axes.axvspan(start_s, stop_s, color=WINDOW_COLOURS[i % 2], linewidth=0)
         if stop_s - start_s > _NARROW * end_s:
             middle_s, across = (start_s + stop_s) / 2, axes.get_xaxis_transform()
             axes.text(middle_s, 0.02, f"ρ={rate:g}", ha="center", size=LEGEND_POINTS, transform=across)
@@ -134,6 +150,18 @@ def draw_commits(axes: Axes, trace: TraceView) -> None:
         axes.plot([0, *times_s, end_s], numbers, drawstyle="steps-post", clip_on=False, **look)
     axes.set(xlabel="time (s)", xlim=(0, end_s or 1))
     _count_commits(axes, len(applied["time_s"]))
+
+
+def draw_periods(axes: Axes, trace: TraceView) -> None:
+    """Draw each worker's commits in each whole check period; the fastest and the slowest worker stand out."""
+    n_whole = int(metrics.run_time_s(trace) / float(trace.attributes["check_period_s"]) + 1e-9)
+    counts = metrics.commits_per_period(trace)[: max(n_whole, 1)]
+    edges_s = np.concatenate([[0.0], metrics.period_ends_s(trace)[: len(counts)]])
+    for worker, look in _looks(metrics.speeds_hz(trace), _colour(trace)).items():
+        if len(counts):
+            axes.stairs(counts[:, worker], edges_s, baseline=None, **look)
+    axes.set(xlabel="time (s)", xlim=(0, edges_s[-1] or 1))
+    _count_commits(axes, counts.sum())
 
 
 def _looks(speeds: Floats, colour: str) -> dict[int, dict[str, Any]]:
@@ -195,6 +223,16 @@ def draw_times_to_target(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_xlim(0, None if any(summary["time_to_target_s"] for summary, _ in runs) else 1)
 
 
+def draw_traffic(axes: Axes, summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Stack what each run moved in commits and in pulls."""
+    left = np.zeros(len(summaries))
+    for kind, colour in (("committed", SHARE_COLOURS["communication"]), ("pulled", QUIET_COLOUR)):
+        megabytes = np.array([summary[f"bytes.{kind}"] for summary in summaries]) / 1e6
+        axes.barh(np.arange(len(left)), megabytes, 0.8, left, color=colour, label=kind)
+        left = left + megabytes
+    axes.set(xlabel="bytes moved (MB)", xlim=(0, 1.05 * left.max() or 1))
+
+
 def draw_counts(axes: Axes, runs: Sequence[Run]) -> None:
     """Mark steps and commits on one axis of decades: the way between the two is the steps in a commit."""
     marks: dict[str, dict[str, Any]] = {  # a ring and a dot: both are seen where they meet
@@ -218,9 +256,9 @@ def draw_counts(axes: Axes, runs: Sequence[Run]) -> None:
 # ---- shared ------------------------------------------------------------------------------------------------------
 
 
-def our_style() -> AbstractContextManager[None]:
-    """Return the context in which figures are made and written."""
-    return style.context(["default", _STYLE])
+def our_style(**changes: Any) -> AbstractContextManager[None]:
+    """Return the context in which figures are made and written; `changes` are matplotlib's, with _ for the dot."""
+    return style.context(["default", _STYLE | {name.replace("_", ".", 1): value for name, value in changes.items()}])
 
 
 def _colour(trace: TraceView) -> str:
@@ -246,6 +284,12 @@ def head(axes: Axes, title: str, columns: int = 4, rows: int = 1) -> None:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=columns)
         rows = max(rows, -(-n_entries // columns))
     axes.set_title(title, pad=4 + 1.5 * LEGEND_POINTS * rows)
+
+
+def name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the rows of a panel that has one per run, the first on top."""
+    axes.set(yticks=range(len(labels)), ylim=(len(labels) - 0.4, -0.6))
+    axes.set_yticklabels([label.replace(" (", "\n(") for label in labels], size=LEGEND_POINTS)
 
 
 def _count_commits(axes: Axes, n_commits: int) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adsp_mpi.errors import must
+from adsp_mpi.cli.targets import check_file, unwritable
 from adsp_mpi.store.trace import TraceView
 
 ENDINGS = (".png", ".svg", ".pdf")
@@ -26,14 +26,7 @@ def check_target(path: Path | None) -> None:
     ConfigError
         if its ending is unknown or it cannot be written
     """
-    if path is None:
-        return
-    if path.suffix.lower() not in ENDINGS:
-        raise must("--figure", f"a file that ends in {', '.join(ENDINGS)}", str(path))
-    try:
-        path.open("ab").close()
-    except OSError as exc:
-        raise must("--figure", "a file that can be written", str(path)) from exc
+    check_file("--figure", path, ENDINGS)
 
 
 def draw(path: Path | None, runs: Sequence[tuple[Mapping[str, Any], TraceView]]) -> None:
@@ -47,4 +40,7 @@ def draw(path: Path | None, runs: Sequence[tuple[Mapping[str, Any], TraceView]])
         figure = run_figure(trace, summary["target_loss"])
     else:
         figure = comparison_figure(runs)
-    write_figure(figure, path)
+    try:
+        write_figure(figure, path)
+    except OSError as exc:
+        raise unwritable("--figure", path) from exc

@@ -60,6 +60,21 @@ def test_commits_count_when_applied_only():
     assert metrics.commit_rates(trace).tolist() == [2, 1]  # 4 and 2 commits in two check periods
 
 
+def test_commits_per_period():
+    trace = two_workers(check_period_s=8.0)  # periods end at 8, 16 and 20, the end of the run
+    assert metrics.period_ends_s(trace).tolist() == [8, 16, 20]
+    # worker 0 at 4 | 8, 12 | 16; worker 1 at 9 | 18
+    assert metrics.commits_per_period(trace).tolist() == [[1, 0], [2, 1], [1, 1]]
+    assert metrics.commits_per_period(two_workers()).tolist() == [[2, 1], [2, 1]]
+    assert metrics.commits_per_period(empty_trace()).shape == (0, 2)
+
+
+def test_a_commit_at_the_very_end_belongs_to_the_last_period():
+    trace = empty_trace()
+    add(trace, "commits", time_s=20.0, worker=1)
+    assert metrics.commits_per_period(trace).tolist() == [[0, 0], [0, 1]]
+
+
 def test_speeds():
     trace = two_workers()
     assert metrics.speeds_hz(trace).tolist() == [5, 1.25]
@@ -79,8 +94,17 @@ def test_staleness():
     assert metrics.staleness_mean(trace) == pytest.approx(5 / 6)
 
 
+def test_staleness_in_bins():
+    trace = two_workers()  # 3, 1 and 2 commits of staleness 0, 1 and 2
+    assert metrics.staleness_histogram(trace, 3) == [(0, 0, 3), (1, 1, 1), (2, 2, 2)]
+    assert metrics.staleness_histogram(trace, 2) == [(0, 1, 4), (2, 3, 2)]
+    assert metrics.staleness_histogram(empty_trace(), 2) == []
+
+
 def test_traffic():
     trace = two_workers()
+    assert metrics.worker_bytes_committed(trace).tolist() == [5 * 464, 3 * 464]
+    assert metrics.worker_bytes_pulled(trace).tolist() == [4 * 400, 2 * 400]  # 3 pulls and a repeated read, 2 pulls
     assert metrics.bytes_committed(trace) == 8 * 464
     assert metrics.bytes_pulled(trace) == 6 * 400  # five pulls and one repeated read of 100 float32
     assert metrics.traffic_mbit_s(trace) == pytest.approx((3712 + 2400) * 8 / 20 / 1e6)

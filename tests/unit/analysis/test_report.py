@@ -3,7 +3,8 @@ import re
 
 from traces import add, empty_trace, two_workers
 
-from adsp_mpi.analysis.report import comparison_table, loss_table, run_report, search_table, totals_table, workers_table
+from adsp_mpi.analysis import run_tables
+from adsp_mpi.analysis.report import comparison_table, run_report, workers_table
 from adsp_mpi.analysis.summary import summarize
 
 
@@ -18,9 +19,9 @@ def test_workers_table():
 
 def test_search_table():
     trace = two_workers()
-    assert search_table(trace) == ""
+    assert run_tables.search(trace).text() == ""
     add(trace, "schedule", search=1, time_s=0, end_s=10, commit_rate=2, samples=7, reward=0.5, decision="best")
-    header, _, row = search_table(trace, "markdown").splitlines()
+    header, _, row = run_tables.search(trace).text("markdown").splitlines()
     assert dict(zip(header.split(), row.split(), strict=True)) | {"|": ""} == {
         "|": "",
         "search": "1",
@@ -36,7 +37,7 @@ def test_search_table():
 
 
 def test_loss_table_shows_the_last_samples():
-    lines = loss_table(two_workers(), "csv", last=2).splitlines()
+    lines = run_tables.losses(two_workers()).text("csv", last=2).splitlines()
     assert [line.split(",")[0] for line in lines] == ["time_s", "15.0", "20.0"]
 
 
@@ -44,11 +45,33 @@ def test_the_report_names_the_run_and_leaves_out_what_there_is_not():
     report = run_report(two_workers(), target_loss=0.3)
     assert report.startswith("not finished: adsp, 2 workers, virtual driver, 100 parameters (float32), seed 1, check")
     assert "\nWorkers\n\nworker " in report
-    assert "Last samples of the global loss" in report
+    assert "\nGlobal loss\n\ntime_s  version" in report
     assert "Rate search" not in report
+    assert "Remarks" not in report
     assert "environment" not in report
     for line in report.splitlines():
         assert line == line.rstrip()
+
+
+def test_a_run_that_goes_on_says_until_when():
+    report = run_report(two_workers(), is_running=True)
+    assert report.startswith("still running: until 20.00 s: adsp, 2 workers")
+
+
+def test_the_ends_of_long_tables_are_shown():
+    trace = two_workers(check_period_s=1.0)
+    report = run_report(trace)
+    assert "\nCommits per check period, last check periods\n\nuntil s  worker 0  worker 1\n" in report
+    rows = report.partition("worker 0  worker 1\n")[2].partition("\n\n")[0].splitlines()[1:]
+    assert rows[0].split() == ["11.00", "0", "0"]  # of 20 periods the last ten
+    assert len(rows) == 10
+
+
+def test_remarks_are_in_the_report():
+    trace = two_workers()
+    add(trace, "events", time_s=7.5, worker=1, kind="left", text="its device stopped")
+    assert "\nRemarks\n\n- 1 commit of worker 0 refused" not in run_report(trace, style="csv")
+    assert "- worker 1 left at 7.5 s: its device stopped\n" in run_report(trace)
 
 
 def test_an_empty_run_can_be_reported():
@@ -70,7 +93,7 @@ def prediction(losses, target_loss):
     trace = empty_trace()
     for n, loss in enumerate(losses):
         add(trace, "loss", time_s=10 * n, loss=loss)
-    rows = csv.reader(totals_table(trace, target_loss, "csv").splitlines())
+    rows = csv.reader(run_tables.totals(trace, target_loss).text("csv").splitlines())
     return {row[0]: row[1] for row in rows}.get("predicted_time_to_target_s")
 
 
