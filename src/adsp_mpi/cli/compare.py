@@ -36,8 +36,10 @@ from adsp_mpi.experiments.description import merge
 from adsp_mpi.experiments.plan import own_options
 from adsp_mpi.experiments.pool import finished, n_cores
 from adsp_mpi.store.trace import TraceView
+from adsp_mpi.sync import names
 
-SCHEMES = "adsp,bsp,asp,ssp,fixed_adacomm"
+SCHEMES = "adsp,bsp,asp,ssp,adacomm,fixed_adacomm"
+ALL = "all"
 PROFILE = "devices.profile"
 QUANTITIES = (
     *("time_to_target_s", "time_s", "steps", "commits", "loss", "accuracy"),
@@ -51,7 +53,7 @@ PANELS = (
     Panel(kind="bars", y="steps"),
 )
 
-SchemesOption = Annotated[str, typer.Option("--schemes", metavar="A,B,...", help="Schemes to compare.")]
+SchemesOption = Annotated[str, typer.Option("--schemes", metavar="A,B,...", help="Schemes to compare, or all.")]
 ProfilesOption = Annotated[
     str | None, typer.Option("--profiles", metavar="A,B,...", help="Profiles to compare them on, too.")
 ]
@@ -94,20 +96,22 @@ def compare(
     nothing is written but the FILEs asked for.
     """
     chosen = as_style(style)
-    points = points_of(_listed(schemes), _listed(profiles), config, with_shorthands(settings, workers, model, data_dir))
+    compared = names() if schemes == ALL else _listed(schemes)
+    points = points_of(compared, _listed(profiles), config, with_shorthands(settings, workers, model, data_dir))
     wanted = [_seed(text) for text in _listed(seeds)]
     if csv is not None:
         _write(csv, "")  # better now than after the work
     check_target(figure)
-    runs = [job for _, tables in points for job in _repeated(tables, wanted)]
+    repeated = [_repeated(tables, wanted) for _, tables in points]
+    # seed by seed: then what is left can be told from what is done
+    runs = [job for round_of_all in zip(*repeated, strict=True) for job in round_of_all]
     results = _carry_out(runs, jobs or n_cores(), how)
-    per_point = len(runs) // len(points)
-    groups = [results[i : i + per_point] for i in range(0, len(results), per_point)]
+    groups = [results[place :: len(points)] for place in range(len(points))]
     rows = [
         Row(point, [RunRecord.of(run.summary, run.trace) for run in group])
         for (point, _), group in zip(points, groups, strict=True)
     ]
-    is_simple = per_point == 1 and profiles is None
+    is_simple = len(repeated[0]) == 1 and profiles is None
     summaries = [run.summary for run in results]
 
     def table(style: Style) -> str:

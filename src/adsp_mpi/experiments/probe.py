@@ -35,7 +35,7 @@ class _Watcher:
     """
 
     def __init__(self) -> None:
-        self._start_s = time.perf_counter()
+        self._start: tuple[float, float] | None = None
         self.steps_per_s = self.commits_per_s = self.wall_per_s = 0.0
 
     def prepare(self, testbed: Testbed) -> None:
@@ -46,13 +46,17 @@ class _Watcher:
         return Trace({})
 
     def observe(self, server: Server, now_s: float) -> None:
-        """Count; end the run when the probe is over."""
+        """Count; end the run when the probe is over. The time up to the first look is that of the compiler."""
         if now_s == 0:
             return
-        wall_s = time.perf_counter() - self._start_s
+        if self._start is None:
+            self._start = time.perf_counter(), now_s
+            return
+        start_s, first_s = self._start
+        wall_s = time.perf_counter() - start_s
         self.steps_per_s = sum(status.steps for status in server.statuses) / now_s
         self.commits_per_s = sum(status.commits for status in server.statuses) / now_s
-        self.wall_per_s = wall_s / now_s
+        self.wall_per_s = wall_s / (now_s - first_s)
         if wall_s > PROBE_S:
             raise _EnoughError
 
@@ -100,11 +104,10 @@ def cost(config: Config) -> Cost:
     return Cost(step_s, computing, counts.wall_per_s)
 
 
-def longest_wall_s(config: Config) -> float:
-    """Return the wall seconds that a run takes in one process if it does not reach its target before its time is up."""
+def wall_per_device_s(config: Config) -> float:
+    """Return the wall seconds that a device second of a run takes in one process."""
     spent = cost(config)
-    assert config.stop.max_time_s is not None, "experiments have it"
-    return config.stop.max_time_s * (spent.computing + spent.waiting)
+    return spent.computing + spent.waiting
 
 
 def _counts(testbed: Testbed) -> _Watcher:

@@ -13,7 +13,7 @@ from adsp_mpi.experiments import offline
 from adsp_mpi.experiments.description import Study
 from adsp_mpi.experiments.plan import Case, Point, cases, configuration, tuning_case, tuning_configuration
 from adsp_mpi.experiments.pool import finished, n_cores
-from adsp_mpi.experiments.probe import longest_wall_s
+from adsp_mpi.experiments.probe import wall_per_device_s
 from adsp_mpi.experiments.real import RealRuns, RealTime
 from adsp_mpi.experiments.runs import Runs, Told
 
@@ -77,22 +77,22 @@ class Reproduction:
     def estimate(self) -> Estimate:
         """Return what is to be done, from a short trial of each point."""
         seeds, trials = self._study.experiment.seeds, self._trials()
-        longest = {self._cases[n].name: wall_s for n, wall_s in finished(longest_wall_s, trials, self._jobs)}
+        prices = {self._cases[n].name: price for n, price in finished(wall_per_device_s, trials, self._jobs)}
         tuning = [(run.name, config) for run in self._tuning_runs() for config in run.configs]
-        missing = [name for name, config in tuning if not self._runs.has(config)]
+        missing = [prices[name] * _length_s(config) for name, config in tuning if not self._runs.has(config)]
         tuned = None if missing else self._tune()
-        real_s, n_real = 0.0, 0
+        real = []
         for case, trial in zip(self._cases, trials, strict=True):  # with which value nobody knows before the tuning
             configs = [self._config(case, tuned, seed) for seed in seeds] if tuned is not None else []
-            missing += [case.name] * (len(seeds) - sum(map(self._runs.has, configs)))
+            n_missing = len(seeds) - sum(map(self._runs.has, configs))
+            missing += [prices[case.name] * _length_s(trial)] * n_missing
             if self._real is not None:
                 n_missing = len(seeds) - sum(self._real.has(self._real.scaled(config)) for config in configs)
-                n_real += n_missing
-                real_s += n_missing * (trial.stop.max_time_s or 0.0) / self._real.time_scale
+                real += [_length_s(trial) / self._real.time_scale] * n_missing
         total = len(tuning) + len(self._cases) * len(seeds) * (1 if self._real is None else 2)
+        n_missing = len(missing) + len(real)
         at_once = max(1, min(self._jobs, n_cores(), len(missing)))
-        n_missing = len(missing) + n_real
-        return Estimate(n_missing, total - n_missing, real_s + math.fsum(longest[name] for name in missing) / at_once)
+        return Estimate(n_missing, total - n_missing, math.fsum(missing) / at_once + math.fsum(real))
 
     def carry_out(self, telling: Telling = lambda what: lambda done, total: None) -> Report:
         """Tune, run, and write the report."""
@@ -105,14 +105,16 @@ class Reproduction:
             if offline.is_searched(case)
         }
         seeds = self._study.experiment.seeds
-        configs = [self._config(case, tuned, seed, found.get(case.name)) for case in self._cases for seed in seeds]
+        # seed by seed: then what is left can be told from what is done
+        order = [(case, seed) for seed in seeds for case in self._cases]
+        configs = [self._config(case, tuned, seed, found.get(case.name)) for case, seed in order]
         records = {"virtual": self._runs.records(configs, telling("experiment"))}
         if self._real is not None:
             records["real"] = self._real.records(list(map(self._real.scaled, configs)), telling("real time"))
         rows = []
         for place, case in enumerate(self._cases):
             for driver, all_runs in records.items():
-                own = all_runs[place * len(seeds) : (place + 1) * len(seeds)]
+                own = all_runs[place :: len(self._cases)]
                 point = case.point if self._real is None else {**case.point, DRIVER: driver}
                 rows.append(Row(point, own, self._chosen(case, tuned), self._paper(case), case.sweep))
                 if case.name in found:
@@ -127,8 +129,8 @@ class Reproduction:
         places = {place.name: place for place in (tuning_case(self._study, case) for case in self._cases)}
         return [
             _TuningRun(name, chosen, [tuning_configuration(self._study, place, chosen, seed) for seed in tuning.seeds])
-            for name, place in places.items()
             for chosen in ({tuning.key: value} for value in tuning.grid)
+            for name, place in places.items()
         ]
 
     def _tune(self, told: Told = lambda done, total: None) -> dict[str, Point]:
@@ -234,6 +236,11 @@ class Reproduction:
         tables = self._study.tuning.items()
         changes = [f"{section}.{name} = {value}" for section, table in tables for name, value in table.items()]
         return f" The runs for that have {', '.join(changes)}." if changes else ""
+
+
+def _length_s(config: Config) -> float:
+    assert config.stop.max_time_s is not None, "experiments have it"
+    return config.stop.max_time_s
 
 
 def _quality(records: Sequence[RunRecord]) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from adsp_mpi.cli.app import run
 from adsp_mpi.cli.compare import points_of
 from adsp_mpi.config.load import build_config
 from adsp_mpi.errors import ConfigError
+from adsp_mpi.sync import names
 
 QUICK = ["--set", "model.name=softmax", "--set", "stop.max_steps=300", "--progress", "none"]
 
@@ -52,6 +53,24 @@ def test_one_table_and_nothing_else(capsys, tmp_path, monkeypatch):
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert [row["scheme"] for row in rows] == ["bsp", "asp"]
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_all_schemes(capsys):
+    stop = ["--set", "stop.max_time_s=0.1", "--jobs", "1"]
+    assert run(["compare", "--schemes", "all", *QUICK, *stop]) == 0
+    table = capsys.readouterr().out.partition("\n\n")[0]
+    assert [line.split()[0] for line in table.splitlines()[2:]] == names()
+
+
+def test_rows_belong_to_their_scheme_whatever_the_order_of_runs(capsys):
+    """Runs are made seed by seed, rows hold a scheme's runs."""
+    limits = ["--set", "stop.max_time_s=100", "--set", "stop.max_versions=4", "--jobs", "1"]
+    assert run(["compare", "--schemes", "bsp,asp", "--seeds", "1,2,3", *QUICK, *limits]) == 0
+    bsp, asp = capsys.readouterr().out.splitlines()[2:4]
+    assert bsp.split()[0] == "bsp"
+    assert " 16 " in bsp  # four versions of four workers' steps
+    assert asp.split()[0] == "asp"
+    assert " 4 " in asp
 
 
 def test_progress_goes_to_stderr(capsys, monkeypatch):

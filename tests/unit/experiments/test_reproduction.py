@@ -40,6 +40,8 @@ def test_tuned_with_the_same_budget_and_run_with_what_was_best(tmp_path, counted
     ]
     final = {(config.scheme, config.model.learning_rate) for config in counted if config.run.seed < 1000}
     assert final == {("adsp", 0.1), ("bsp", 0.5)}
+    rounds = [config.scheme for config in counted]  # all schemes with one seed, then all with the next
+    assert rounds == ["bsp", "adsp"] * 2 + ["bsp", "bsp", "adsp", "adsp"] * 3
     rows = list(csv.DictReader(report.csv.read_text(encoding="utf-8").splitlines()))
     assert [float(row["time_to_target_s median"]) for row in rows] == [2.002, 2.102, 1.002, 1.102]
     assert [row["paper: target s"] for row in rows] == ["", "20.0", "", "10.0"]

@@ -13,7 +13,7 @@ import pytest
 from adsp_mpi.config.load import build_config, read_config
 from adsp_mpi.experiments import runs as module
 from adsp_mpi.experiments.pool import finished
-from adsp_mpi.experiments.probe import longest_wall_s
+from adsp_mpi.experiments.probe import wall_per_device_s
 from adsp_mpi.experiments.runs import Runs, carry_out, key
 
 SHORT = {"model": {"name": "softmax"}, "stop": {"max_time_s": 0.5}}
@@ -125,11 +125,11 @@ def test_the_name_of_a_run_tells_all_that_matters():
 
 
 def test_a_probe_bounds_the_time_of_a_run():
-    """Ten times as long a run takes ten times as long; and the bound is one, with room for a busy machine."""
-    longer = build_config({**SHORT, "stop": {"max_time_s": 5.0}})
+    """With room for a busy machine."""
+    longer = build_config({**SHORT, "stop": {"max_time_s": 100.0}})
     carry_out(longer)
     start_s = time.perf_counter()
     carry_out(longer)
     took_s = time.perf_counter() - start_s
-    bound_s = longest_wall_s(longer)
+    bound_s = 100.0 * wall_per_device_s(longer)
     assert 0.2 * took_s < bound_s < 20 * took_s + 1
