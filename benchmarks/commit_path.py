@@ -25,10 +25,12 @@ from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.messages import Commit
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
-from adsp_mpi.engine.mpi.server import ServerDriver
+from adsp_mpi.engine.mpi.server import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import polite_barrier
 from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow
 from adsp_mpi.engine.mpi.worker import WorkerDriver
+from adsp_mpi.engine.outcome import Recorder
+from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import assemble
 from adsp_mpi.engine.worker import HandIn, Pull, Release, Reply, Request
 from adsp_mpi.store.trace import Trace
@@ -136,10 +138,12 @@ def protocol_run(comm: MPI.Intracomm, n_parameters: int, spin: bool, think_s: fl
         clock = DeviceClock(time.monotonic(), 1.0)
         if comm.rank == 0:
             with Evaluator(testbed) as evaluator:
-                ServerDriver(server, published, own, evaluator, clock, DEADLINE_S, spin).run()
+                ServerDriver(
+                    server, published, own, evaluator, clock, Patience(DEADLINE_S, spin=spin), Recorder()
+                ).run()
         else:
             program = commits_only(worker, testbed.local_model(worker), think_s)
-            WorkerDriver(worker, testbed, WorkerWindow(window), clock).run(program)
+            WorkerDriver(worker, testbed, WorkerWindow(window), clock, StopRequest()).run(program)
         polite_barrier(comm, DEADLINE_S, "at the end")
     return trace.arrays("commits") if comm.rank == 0 else None
 
@@ -151,6 +155,8 @@ def main() -> None:
     options = parser.parse_args()
     comm = MPI.COMM_WORLD
     n_workers = comm.size - 1
+    if n_workers < 1:
+        parser.error("must be started with mpirun -n 2 or more")
     for spin, think_s in ((False, 0.02), (True, 0.02), (False, 0.0), (True, 0.0)):
         limits = bare_limits(comm, options.parameters)
         commits = protocol_run(comm, options.parameters, spin, think_s, options.time)

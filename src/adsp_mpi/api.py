@@ -1,8 +1,9 @@
-"""The package from Python: `train` on real ranks, `simulate` in virtual time."""
+"""The package from Python: `train` on real ranks, `simulate` in virtual time, `resume` what was interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adsp_mpi.config.sections import Config
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from adsp_mpi.engine.server import Server
+    from adsp_mpi.engine.signals import StopRequest
+    from adsp_mpi.interrupted import Interrupted
     from adsp_mpi.recording import Result
 
 Tables = Mapping[str, Mapping[str, Any]]
 Say = Callable[[str], None]
+Observe = Callable[["Server", float], None]
 DEFAULT_WORKERS = 4
 
 
@@ -24,8 +28,9 @@ def train(
     comm: MPI.Intracomm | None = None,
     *,
     write: bool = True,
-    observe: Callable[[Server, float], None] | None = None,
+    observe: Observe | None = None,
     say: Say = lambda text: None,
+    stop: StopRequest | None = None,
 ) -> Result | None:
     """Train on the ranks of `comm`: rank 0 serves, every other rank is a worker.
 
@@ -38,6 +43,7 @@ def train(
     write : leave a run folder
     observe : called on rank 0 some ten times a second with the server and the time in device seconds
     say : called on rank 0 with what takes long
+    stop : ends the run cleanly, with a checkpoint, once it has noted a signal; signals to workers do so anyway
 
     Returns
     -------
@@ -55,44 +61,21 @@ def train(
     Start your program with ``python -m mpi4py program.py``: an exception on one rank then ends all of them. The
     command line does so by itself.
     """
-    from mpi4py import MPI
 
-    from adsp_mpi.engine.mpi import session
+    def begin(ranks: MPI.Intracomm) -> Interrupted:
+        from adsp_mpi.interrupted import Interrupted
 
-    own = (MPI.COMM_WORLD if comm is None else comm).Dup()
-    if own.rank > 0:
-        session.follow(own)
-        own.Free()
-        return None
+        return Interrupted(_whole(config), None, None)
 
-    from adsp_mpi.recording import Recording
-
-    try:
-        whole = _whole(config)
-        if whole.run.workers not in ("auto", own.size - 1) and own.size > 1:
-            raise must("run.workers", f"{own.size - 1} with {own.size} ranks, or auto", whole.run.workers)
-        if whole.devices.server_bytes_per_s is not None:
-            rule = "left out in real time, where the server's link is a real one"
-            raise must("devices.server_bytes_per_s", rule, whole.devices.server_bytes_per_s)
-    except AdspError as exc:
-        session.refuse(own, exc)
-        raise
-    recording = Recording(whole, "mpi", write, observe)
-    try:
-        outcome = session.lead(own, whole, recording, say)
-    except KeyboardInterrupt:
-        if recording.folder is not None:
-            say(f"interrupted; what was recorded until now is in {recording.folder}")
-        raise
-    own.Free()
-    return recording.finish(outcome)
+    return _on_ranks(comm, begin, write, observe, say, stop)
 
 
 def simulate(
     config: Config | Tables | None = None,
     *,
     write: bool = True,
-    observe: Callable[[Server, float], None] | None = None,
+    observe: Observe | None = None,
+    stop: StopRequest | None = None,
 ) -> Result:
     """Train in virtual time, in this process: the real gradients, the configured devices, no MPI.
 
@@ -101,26 +84,134 @@ def simulate(
     config : a configuration, or its sections as mappings. None: the defaults
     write : leave a run folder
     observe : called every Γ/6 with the server and the virtual time
+    stop : ends the run cleanly, with a checkpoint, once it has noted a signal
 
     Raises
     ------
     ConfigError
         if the run is not possible
     """
+    from adsp_mpi.interrupted import Interrupted
+
+    return _simulate(Interrupted(_whole(config), None, None), write, observe, lambda text: None, stop)
+
+
+def resume(
+    folder: Path | str,
+    comm: MPI.Intracomm | None = None,
+    *,
+    changes: Tables | None = None,
+    observe: Observe | None = None,
+    say: Say = lambda text: None,
+    stop: StopRequest | None = None,
+) -> Result | None:
+    """Go on with an interrupted run on ranks, from its newest checkpoint that is whole.
+
+    Collective: yes.  RMA: passive target, rank 0.
+
+    Parameters
+    ----------
+    folder : what the run has left
+    comm : by default ``MPI.COMM_WORLD``
+    changes : sections with new values, of what does not change the run until now: see `interrupted.CHANGEABLE`
+    observe, say, stop : see `train`
+
+    Returns
+    -------
+    See `train`. Workers lose what they had not committed; a run under BSP ends with the parameters of one that was not
+    interrupted. With another number of workers a new run begins from the parameters.
+
+    Raises
+    ------
+    ConfigError, TraceError
+        if the run cannot go on; it is left as it is
+    """
+
+    def begin(ranks: MPI.Intracomm) -> Interrupted:
+        from adsp_mpi.interrupted import reopened
+
+        return reopened(Path(folder), changes or {}, "mpi", ranks.size - 1, say)
+
+    return _on_ranks(comm, begin, True, observe, say, stop)
+
+
+def go_on(
+    folder: Path | str,
+    changes: Tables | None = None,
+    *,
+    observe: Observe | None = None,
+    say: Say = lambda text: None,
+    stop: StopRequest | None = None,
+) -> Result:
+    """Go on with an interrupted simulation: it ends as if it had not been interrupted; see `resume`."""
+    from adsp_mpi.interrupted import reopened
+
+    return _simulate(reopened(Path(folder), changes or {}, "virtual", None, say), True, observe, say, stop)
+
+
+def _on_ranks(
+    comm: MPI.Intracomm | None,
+    begin: Callable[[MPI.Intracomm], Interrupted],
+    write: bool,
+    observe: Observe | None,
+    say: Say,
+    stop: StopRequest | None,
+) -> Result | None:
+    from mpi4py import MPI
+
+    from adsp_mpi.engine.mpi import session
+
+    own = (MPI.COMM_WORLD if comm is None else comm).Dup()
+    if own.rank > 0:
+        session.follow(own)
+        return None
+
+    from adsp_mpi.recording import Recording
+
+    try:
+        session.check_world(own)
+        run = begin(own)
+        _check_real(run.config, own.size)
+    except AdspError as exc:
+        session.refuse(own, exc)
+        raise
+    recording = Recording(run.config, "mpi", write, observe, say, stop)
+    if run.folder is not None:
+        recording.go_on(run.folder, run.start)
+    try:
+        outcome = session.lead(own, run.config, recording, say, run.start)
+    except KeyboardInterrupt:
+        if recording.folder is not None:
+            say(f"interrupted; what was recorded until now is in {recording.folder}")
+        raise
+    return recording.finish(outcome)
+
+
+def _check_real(config: Config, n_ranks: int) -> None:
+    """Refuse what is possible in virtual time only."""
+    if config.run.workers not in ("auto", n_ranks - 1):
+        raise must("run.workers", f"{n_ranks - 1} with {n_ranks} ranks, or auto", config.run.workers)
+    if config.devices.server_bytes_per_s is not None:
+        rule = "left out in real time, where the server's link is a real one"
+        raise must("devices.server_bytes_per_s", rule, config.devices.server_bytes_per_s)
+
+
+def _simulate(run: Interrupted, write: bool, observe: Observe | None, say: Say, stop: StopRequest | None) -> Result:
     from adsp_mpi.devices import profile_size
     from adsp_mpi.engine.testbed import assemble, warm_up
     from adsp_mpi.engine.virtual import VirtualDriver
     from adsp_mpi.recording import Recording
 
-    whole = _whole(config)
-    n_workers = whole.run.workers
+    n_workers = run.config.run.workers
     if n_workers == "auto":
-        n_workers = profile_size(whole.devices) or DEFAULT_WORKERS
-    testbed = assemble(whole, n_workers)
+        n_workers = profile_size(run.config.devices) or DEFAULT_WORKERS
+    testbed = assemble(run.config, n_workers)
     warm_up(testbed)  # several simulations may start at once
-    recording = Recording(whole, "virtual", write, observe)
+    recording = Recording(run.config, "virtual", write, observe, say, stop)
+    if run.folder is not None:
+        recording.go_on(run.folder, run.start)
     recording.prepare(testbed)
-    return recording.finish(VirtualDriver(testbed, recording).run())
+    return recording.finish(VirtualDriver(testbed, recording, run.start).run())
 
 
 def _whole(config: Config | Tables | None) -> Config:

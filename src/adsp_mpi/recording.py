@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,23 +16,28 @@ from numpy.typing import NDArray
 from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.config.load import repeatable, to_toml
 from adsp_mpi.config.sections import Config
-from adsp_mpi.engine.outcome import Outcome
+from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish
 from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import Testbed
+from adsp_mpi.errors import TraceError
 from adsp_mpi.models.layout import Layout
+from adsp_mpi.plain import from_plain
 from adsp_mpi.store.checkpoint import write_checkpoint
 from adsp_mpi.store.environment import environment
+from adsp_mpi.store.kept import discard_later, prune_checkpoints
 from adsp_mpi.store.run_folder import RunFolder
-from adsp_mpi.store.trace import Trace, TraceView
+from adsp_mpi.store.trace import Attribute, Trace, TraceView
 from adsp_mpi.store.trace_file import TraceFile, read_trace
 
 Array = NDArray[Any]
 Observer = Callable[[Server, float], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run.
+    """A run that has ended.
 
     Attributes
     ----------
@@ -53,7 +60,7 @@ class Result:
         np.savez(path, **arrays)
 
 
-class Recording:
+class Recording(Recorder):
     """Take what a run leaves, in a run folder or in memory alone.
 
     Parameters
@@ -61,25 +68,50 @@ class Recording:
     driver : ``mpi`` or ``virtual``
     write : make a run folder
     observe : called whenever the driver looks at the run
+    say : told what cannot be written on the way
+    stop : signals noted
     """
 
-    def __init__(self, config: Config, driver: str, write: bool, observe: Observer | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        driver: str,
+        write: bool,
+        observe: Observer | None = None,
+        say: Say = lambda text: None,
+        stop: StopRequest | None = None,
+    ) -> None:
         self._config = config
         self._driver = driver
         self._write = write
         self._observe = observe
+        self._say = say
+        self._stop = stop or StopRequest()
         self._folder: RunFolder | None = None
+        self._counts: Mapping[str, int] | None = None  # rows to go on after; None for a new run
+        self._version = -1  # to go on from
         self._file: TraceFile | None = None
         self._next_flush_s = 0.0
+        self._interval_s = config.output.checkpoint_interval_s
+        self._next_save_s = time.monotonic() + self._interval_s
+        self._saved: int | None = None  # version of the last checkpoint
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
 
     @property
     def folder(self) -> Path | None:
         """The run folder, once there is one."""
         return self._folder.path if self._folder else None
 
+    def go_on(self, folder: RunFolder, start: Snapshot | None) -> None:
+        """Go on in a folder with what `start` knows, or begin it anew if that is nothing."""
+        self._folder = folder
+        self._counts = from_plain(_server_state(start)["rows"]) if start else {}
+        self._version = start.version if start else -1
+
     def prepare(self, testbed: Testbed) -> None:
         """Make the run folder."""
-        if self._write:
+        if self._write and self._folder is None:
             label = f"{self._config.scheme}-{testbed.model.name}".replace("_", "-")
             self._folder = RunFolder.create(Path(self._config.output.dir), self._config.output.name, label)
             self._write_config(testbed)
@@ -87,23 +119,27 @@ class Recording:
     def begin(self, testbed: Testbed) -> Trace:
         """Open the trace."""
         self._testbed = testbed
-        self._trace = Trace(
-            {
-                "scheme": self._config.scheme,
-                "driver": self._driver,
-                "n_workers": testbed.n_workers,
-                "n_parameters": testbed.model.layout.size,
-                "dtype": testbed.model.layout.dtype.name,
-                "seed": self._config.run.seed,
-                "time_scale": self._config.run.time_scale,
-                "check_period_s": testbed.setting.check_period_s,
-                "configuration": _toml(testbed),
-                "environment": json.dumps(environment()),
-            }
-        )
-        if self._folder is not None:
-            self._write_config(testbed)  # a measured step time is known by now
+        attributes: dict[str, Attribute] = {
+            "scheme": self._config.scheme,
+            "driver": self._driver,
+            "n_workers": testbed.n_workers,
+            "n_parameters": testbed.model.layout.size,
+            "dtype": testbed.model.layout.dtype.name,
+            "seed": self._config.run.seed,
+            "time_scale": self._config.run.time_scale,
+            "check_period_s": testbed.setting.check_period_s,
+            "configuration": _toml(testbed),
+            "environment": json.dumps(environment()),
+        }
+        self._trace = Trace(attributes, self._counts)
+        if self._folder is None:
+            return self._trace
+        if self._counts is None or not self._folder.trace.exists():
             self._file = TraceFile(self._folder.trace, self._trace)
+        else:
+            self._file = TraceFile.resume(self._folder.trace, self._trace, self._trace.counts)
+            discard_later(self._folder, self._version)
+        self._write_config(testbed)  # a measured step time is known by now
         return self._trace
 
     def observe(self, server: Server, now_s: float) -> None:
@@ -114,9 +150,36 @@ class Recording:
         if self._observe is not None:
             self._observe(server, now_s)
 
+    def wish(self) -> Wish:
+        """Ask for a stop if a signal has come, for a snapshot if one is due and the last one is written."""
+        if self._stop.number:
+            return Wish.STOP
+        is_due = self._folder is not None and time.monotonic() >= self._next_save_s
+        return Wish.SAVE if is_due and (self._writing is None or self._writing.done()) else Wish.NOTHING
+
+    def on_signal(self, number: int, rank: int) -> None:
+        """Take note that another rank was asked to stop."""
+        self._stop.note(number, rank)
+
+    @property
+    def stop_reason(self) -> str:
+        """Who asked for a stop."""
+        return self._stop.reason
+
+    def save(self, snapshot: Snapshot, is_last: bool = False) -> None:
+        """Write a checkpoint: in a thread, or at once if it is the last one."""
+        if self._folder is None:
+            return
+        if self._file is not None:
+            self._file.append()  # a checkpoint is worth nothing without the rows before it
+        self._tell_failure()
+        self._writing = self._writer.submit(self._write_checkpoint, self._folder, snapshot)
+        self._next_save_s = time.monotonic() + self._interval_s
+        if is_last:
+            self._tell_failure()
+
     def finish(self, outcome: Outcome) -> Result:
         """Close the trace, write final parameters and summary, and return all of it."""
-        testbed = self._testbed
         trace: TraceView = self._trace
         if self._file is not None and self._folder is not None:
             with self._file:
@@ -125,21 +188,51 @@ class Recording:
         summary = {
             **summarize(trace, self._config.stop.target_loss),
             "version": outcome.version,
+            "finished": outcome.is_finished,
             "stop_reason": outcome.stop_reason,
             "test_loss": outcome.test_loss,
             "test_accuracy": outcome.test_accuracy,
+            "lost_workers": list(outcome.lost_workers),
         }
         if self._folder is not None:
-            attributes = {"scheme": self._config.scheme, "model": testbed.model.name}
-            entries = testbed.model.layout.entries()
-            path = self._folder.checkpoint(outcome.version)
-            write_checkpoint(path, outcome.parameters, entries, outcome.version, attributes)
+            self._tell_failure()
+            if self._saved != outcome.version:
+                self._write_checkpoint(self._folder, Snapshot(outcome.parameters, outcome.version, outcome.time_s, {}))
             self._folder.write_summary(summary)
-        return Result(summary, outcome.parameters, testbed.model.layout, trace, self.folder)
+        self._writer.shutdown()
+        return Result(summary, outcome.parameters, self._testbed.model.layout, trace, self.folder)
+
+    def _write_checkpoint(self, folder: RunFolder, snapshot: Snapshot) -> None:
+        attributes: dict[str, Attribute] = {
+            "scheme": self._config.scheme,
+            "model": self._testbed.model.name,
+            "driver": self._driver,
+            "time_s": snapshot.time_s,
+        }
+        entries = self._testbed.model.layout.entries()
+        path = folder.checkpoint(snapshot.version)
+        write_checkpoint(path, snapshot.parameters, entries, snapshot.version, attributes, snapshot.state or None)
+        self._saved = snapshot.version
+        prune_checkpoints(folder, self._config.output.keep_checkpoints, good=path)
+
+    def _tell_failure(self) -> None:
+        """Wait for the checkpoint that is being written, and say so if it could not be: the run goes on."""
+        if self._writing is None:
+            return
+        try:
+            self._writing.result()
+        except TraceError as exc:
+            self._say(f"no checkpoint: {exc}")
+        self._writing = None
 
     def _write_config(self, testbed: Testbed) -> None:
         assert self._folder is not None
         self._folder.config_toml.write_text(_toml(testbed), encoding="utf-8")
+
+
+def _server_state(snapshot: Snapshot) -> Mapping[str, Any]:
+    state: Mapping[str, Any] = snapshot.state["server"]
+    return state
 
 
 def _toml(testbed: Testbed) -> str:

@@ -19,6 +19,7 @@ from adsp_mpi.cli.launch import launch
 from adsp_mpi.cli.ranks import Ranks, complain, with_command
 from adsp_mpi.cli.replay import replay
 from adsp_mpi.cli.reproduce import reproduce
+from adsp_mpi.cli.resume import resume
 from adsp_mpi.cli.schemes import schemes
 from adsp_mpi.cli.simulate import simulate
 from adsp_mpi.cli.train import train
@@ -26,6 +27,7 @@ from adsp_mpi.errors import AdspError, ConfigError, StalledError, must
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
+    "resume": resume,
     "launch": launch,
     "simulate": simulate,
     "compare": compare,
@@ -37,6 +39,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
     "schemes": schemes,
 }
+_ON_RANKS = ("train", "resume", "doctor")
 # of click, or of typer's own copy of it: that depends on typer's version
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -95,7 +98,7 @@ def _carry_out(args: list[str], ranks: Ranks | None) -> int:
     if command not in _COMMANDS and not command.startswith("-"):
         raise must("command", f"one of {', '.join(_COMMANDS)}", command)
     is_asking = command.startswith("-") or "--help" in args
-    if ranks and ranks.size > 1 and command not in ("train", "doctor") and not is_asking:
+    if ranks and ranks.size > 1 and command not in _ON_RANKS and not is_asking:
         raise ConfigError(f"{command} must be started without mpirun, got {ranks.size} ranks")
     try:
         status = app(args, standalone_mode=False, obj=ranks)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
+import typer
+
 from adsp_mpi.analysis.report import workers_table
+from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.recording import Result
 
 FAITHFUL = 0.95
+INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
 
 def print_closing(result: Result) -> None:
@@ -20,8 +26,10 @@ def print_closing(result: Result) -> None:
     )
     print(f"validation: loss {_number(summary['loss'])}, accuracy {_percent(summary['accuracy'])}")
     print(f"test:       loss {_number(summary['test_loss'])}, accuracy {_percent(summary['test_accuracy'])}")
+    if lost := summary["lost_workers"]:
+        print(f"warning: lost on the way, and the run went on without them: workers {_listed(lost)}")
     if refused := summary["refused"]:
-        print(f"warning: {refused} commits were refused: their updates were not finite; try a lower learning rate")
+        print(f"warning: {refused} commits were refused; if their updates were not finite, try a lower learning rate")
     if slow := summary["slow_workers"]:
         print(f"warning: too slow for the commit rate, they commit after every step: workers {_listed(slow)}")
     if (fidelity := summary["fidelity"]) is not None and fidelity < FAITHFUL:
@@ -31,9 +39,22 @@ def print_closing(result: Result) -> None:
         )
 
 
-def print_place(result: Result) -> None:
-    """Print where the run was written."""
+def close(result: Result, stop: StopRequest, quiet: bool) -> None:
+    """Print how a run has ended and where it was written.
+
+    Raises
+    ------
+    typer.Exit
+        with the status of an interrupted program, if it was interrupted
+    """
+    if not quiet:
+        print_closing(result)
     print(f"wrote {result.folder}", flush=True)
+    if not result.summary["finished"] and result.folder is not None:
+        ranks = "" if result.trace.attributes["driver"] == "virtual" else f"mpirun -n {result.summary['workers'] + 1} "
+        print(f"it can go on: {ranks}python -m adsp_mpi resume {result.folder}", flush=True)
+    if stop.number == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
 
 
 def _number(value: float | None) -> str:

@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adsp_mpi.config.sections import Config
 from adsp_mpi.errors import AdspError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
     from adsp_mpi.engine.mpi.selftest_findings import Finding
-    from adsp_mpi.engine.server import Server
     from adsp_mpi.recording import Result
 
 MEETING_S = 20.0  # wall seconds in which ranks that end for the same reason are expected to do so
@@ -51,17 +49,13 @@ class Ranks:
         """Number of ranks."""
         return self._world.size
 
-    def train(
-        self, config: Config, observe: Callable[[Server, float], None] | None, say: Callable[[str], None]
-    ) -> Result:
-        """Train on all ranks.
+    def run(self, program: Callable[[MPI.Intracomm], Result | None]) -> Result:
+        """Call `adsp_mpi.train` or `adsp_mpi.resume` with all ranks.
 
-        Collective: rank 0's part.  RMA: see `adsp_mpi.train`.
+        Collective: rank 0's part.  RMA: the program's.
         """
-        from adsp_mpi import train
-
         self._are_waiting = False
-        result = train(config, self._world, observe=observe, say=say)
+        result = program(self._world)
         assert result is not None, "rank 0 has the result"
         return result
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from adsp_mpi import api
-from adsp_mpi.cli.closing import print_closing, print_place
+from adsp_mpi.cli.closing import close
+from adsp_mpi.cli.going_on import ResumeOption, to_go_on
 from adsp_mpi.cli.options import (
     ConfigOption,
     DataDirOption,
@@ -16,6 +17,7 @@ from adsp_mpi.cli.options import (
     with_shorthands,
 )
 from adsp_mpi.cli.progress import progress
+from adsp_mpi.engine.signals import StopRequest
 
 
 def simulate(
@@ -24,6 +26,7 @@ def simulate(
     workers: WorkersOption = None,
     model: ModelOption = None,
     data_dir: DataDirOption = None,
+    resume: ResumeOption = False,
     quiet: QuietOption = False,
     how: ProgressOption = "auto",
 ) -> None:
@@ -32,8 +35,10 @@ def simulate(
     One process takes the real gradients and lets the configured devices pass their time.
     """
     job = read_job(config, with_shorthands(settings, workers, model, data_dir))
-    with progress("none" if quiet else how) as shown:
-        result = api.simulate(job, observe=shown)
-    if not quiet:
-        print_closing(result)
-    print_place(result)
+    begun = to_go_on(job) if resume else None
+    with StopRequest() as stop, progress("none" if quiet else how) as shown:
+        if begun is None:
+            result = api.simulate(job, observe=shown, stop=stop)
+        else:
+            result = api.go_on(*begun, observe=shown, say=shown.say, stop=stop)
+    close(result, stop, quiet)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from adsp_mpi.cli.closing import print_closing, print_place
+from adsp_mpi import api
+from adsp_mpi.cli.closing import close
+from adsp_mpi.cli.going_on import ResumeOption, to_go_on
 from adsp_mpi.cli.options import (
     ConfigOption,
     DataDirOption,
@@ -17,6 +19,7 @@ from adsp_mpi.cli.options import (
 )
 from adsp_mpi.cli.progress import progress
 from adsp_mpi.cli.ranks import Ranks
+from adsp_mpi.engine.signals import StopRequest
 
 
 def train(
@@ -25,6 +28,7 @@ def train(
     settings: SetOption = None,
     model: ModelOption = None,
     data_dir: DataDirOption = None,
+    resume: ResumeOption = False,
     quiet: QuietOption = False,
     how: ProgressOption = "auto",
 ) -> None:
@@ -35,8 +39,13 @@ def train(
     ranks = context.find_object(Ranks)
     assert ranks is not None, "only __main__ starts this command"
     job = read_job(config, with_shorthands(settings, None, model, data_dir))
-    with progress("none" if quiet else how) as shown:
-        result = ranks.train(job, shown, shown.say)
-    if not quiet:
-        print_closing(result)
-    print_place(result)
+    begun = to_go_on(job) if resume else None
+    with StopRequest() as stop, progress("none" if quiet else how) as shown:
+        if begun is None:
+            result = ranks.run(lambda world: api.train(job, world, observe=shown, say=shown.say, stop=stop))
+        else:
+            path, changes = begun
+            result = ranks.run(
+                lambda world: api.resume(path, world, changes=changes, observe=shown, say=shown.say, stop=stop)
+            )
+    close(result, stop, quiet)

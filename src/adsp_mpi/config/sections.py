@@ -28,6 +28,8 @@ class RunOptions:
     time_scale: Annotated[float, Gt(0)] = 1.0
     # wall seconds without a sign of life after which a run is given up; auto is max(60, 20 of the slowest steps)
     deadline_s: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
+    # what to do when a worker has not been heard of for that long: save and give up, or go on without it
+    on_worker_lost: Literal["checkpoint-and-stop", "continue"] = "checkpoint-and-stop"
     # how ranks wait: spinning is faster, but only with a core for every rank
     polling: Literal["polite", "spin"] = "polite"
 
@@ -59,6 +61,10 @@ class OutputOptions:
     dir: str = "runs"
     # of the run folder; by default made of the date, the scheme and the model
     name: str | None = None
+    # wall seconds between two checkpoints
+    checkpoint_interval_s: Annotated[float, Gt(0)] = 60.0
+    # the last ones are kept
+    keep_checkpoints: Annotated[int, Ge(1)] = 3
 
 
 @dataclass(frozen=True, kw_only=True)

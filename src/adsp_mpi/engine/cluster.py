@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from adsp_mpi.sync.base import Cluster
@@ -28,6 +29,11 @@ class CountedCluster(Cluster):
         is_slowest = self._n_slowest > 0 and self.commits[worker] == self._slowest and worker in self.live
         self.commits[worker] += 1
         self._n_slowest -= is_slowest
+
+    def rejoin(self, workers: Iterable[int]) -> None:
+        """Take note that workers are there again."""
+        self.live.update(workers)
+        self._n_slowest = 0
 
     def leave(self, worker: int) -> None:
         """Take note that a worker has left."""

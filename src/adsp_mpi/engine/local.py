@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class LocalModel:
         self._gradient = gradient  # scratch; workers of one process may share it
         self.parameters = np.zeros_like(gradient)
         self.update = np.zeros_like(gradient)
-        self.step_index = 0
+        self.step_index = options.start_step
         self._is_clear = True  # whatever `update` holds
 
     def learning_rate_at(self, step: int) -> float:
@@ -50,6 +51,20 @@ class LocalModel:
         self.step_index += 1
         self._is_clear = False
         return loss
+
+    def state(self) -> dict[str, Any]:
+        """Return everything, in arrays of its own."""
+        return {
+            "parameters": self.parameters.copy(),
+            "update": self.update.copy(),
+            "step_index": self.step_index,
+            "is_clear": self._is_clear,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.parameters[:], self.update[:] = state["parameters"], state["update"]
+        self.step_index, self._is_clear = state["step_index"], state["is_clear"]
 
     def clear(self) -> None:
         """Forget the update, after the server has settled it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Phase(IntEnum):
@@ -16,6 +17,7 @@ class Phase(IntEnum):
     COMMITTING = 3
     BLOCKED = 4
     DONE = 5
+    GONE = 6  # without MPI's end, because somebody is missing
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,6 @@ class WorkerStatus:
 
     phase: Phase = Phase.STARTING
     steps: int = 0
-    commits: int = 0
     compute_s: float = 0.0
     communication_s: float = 0.0
     blocked_s: float = 0.0
@@ -65,3 +66,12 @@ class WorkerStatus:
     retries: int = 0
     heartbeat: int = 0
     samples: int = 0  # in all steps
+    signal: int = 0  # that asked this rank to stop; 0 for none
+
+
+class WorkerStart(NamedTuple):
+    """Where a worker goes on in a run that others have begun."""
+
+    number: int  # of its last commit that was settled, 0 if none
+    next_step: int
+    status: WorkerStatus  # its books until then

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -15,17 +17,51 @@ from adsp_mpi.sync.base import LossSample
 Array = NDArray[Any]
 
 
-class Recorder(Protocol):
-    """Who keeps what a run leaves; a driver tells it three things."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A run at one moment, nothing of it shared with the run."""
+
+    parameters: Array
+    version: int
+    time_s: float
+    state: Mapping[str, Any]  # plain data and arrays, see `adsp_mpi.plain`; what is in it is the driver's business
+
+
+class Wish(Enum):
+    """What a recorder wants of a driver."""
+
+    NOTHING = 0
+    SAVE = 1  # a snapshot
+    STOP = 2  # a snapshot, and the end
+
+
+class Recorder:
+    """Who keeps what a run leaves; and may ask for snapshots and for a stop."""
 
     def prepare(self, testbed: Testbed) -> None:
         """Make sure that the run can be recorded, or raise: nothing has started yet."""
 
     def begin(self, testbed: Testbed) -> Trace:
         """Return where rows go; the devices are known now."""
+        return Trace({})
 
     def observe(self, server: Server, now_s: float) -> None:
         """Look at the run: several times a second in real time, at every tick in virtual time."""
+
+    def wish(self) -> Wish:
+        """Return what is wanted now; asked several times a second in real time, at every event in virtual time."""
+        return Wish.NOTHING
+
+    def save(self, snapshot: Snapshot, is_last: bool = False) -> None:
+        """Keep a snapshot: soon, or at once if it is the last one."""
+
+    def on_signal(self, number: int, rank: int) -> None:
+        """Take note that another rank was asked to stop."""
+
+    @property
+    def stop_reason(self) -> str:
+        """Why a stop is wanted."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -36,8 +72,10 @@ class Outcome:
     version: int
     time_s: float  # device seconds until the deciding version
     stop_reason: str
+    is_finished: bool  # by its own rules, not because somebody asked for it
     test_loss: float
     test_accuracy: float
+    lost_workers: tuple[int, ...] = ()
 
 
 def sample_loss(testbed: Testbed, server: Server, parameters: Array, now_s: float) -> LossSample:
@@ -45,7 +83,14 @@ def sample_loss(testbed: Testbed, server: Server, parameters: Array, now_s: floa
     return LossSample(now_s, server.version, server.steps, server.applied, *testbed.evaluate(parameters))
 
 
-def final_outcome(testbed: Testbed, server: Server, parameters: Array, now_s: float) -> Outcome:
+def final_outcome(
+    testbed: Testbed,
+    server: Server,
+    parameters: Array,
+    now_s: float,
+    is_finished: bool = True,
+    lost_workers: tuple[int, ...] = (),
+) -> Outcome:
     """Record the workers' totals and the final loss; return the final parameters and what they are worth.
 
     `now_s` is the time at which the last worker was done.
@@ -53,6 +98,14 @@ def final_outcome(testbed: Testbed, server: Server, parameters: Array, now_s: fl
     server.record_workers(now_s)
     if server.last_sample is None or server.last_sample.version != server.version:
         server.on_loss(sample_loss(testbed, server, parameters, server.stopped_s), server.stopped_s)
+    loss, accuracy = testbed.test(parameters)
     return Outcome(
-        parameters.copy(), server.version, server.stopped_s, server.stop_reason or "", *testbed.test(parameters)
+        parameters.copy(),
+        server.version,
+        server.stopped_s,
+        server.stop_reason or "",
+        is_finished,
+        loss,
+        accuracy,
+        lost_workers,
     )

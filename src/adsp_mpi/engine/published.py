@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,25 @@ class PublishedParameters:
     def current(self) -> Array:
         """The latest version; not to be written, and overwritten K versions later."""
         return self._buffers[self.version % len(self._buffers)]
+
+    def state(self) -> dict[str, Any]:
+        """Return all but the parameters, as plain data and arrays of its own."""
+        return {
+            "version": self.version,
+            "global_learning_rate": self.global_learning_rate,
+            "momentum": self.momentum,
+            "velocity": self._velocity[0].copy() if self._velocity else None,
+        }
+
+    def restore(self, parameters: Array, state: Mapping[str, Any]) -> None:
+        """Publish what was current when `state` was taken."""
+        self.global_learning_rate, self.momentum = state["global_learning_rate"], state["momentum"]
+        velocity = state["velocity"]
+        self._velocity = [] if velocity is None else [velocity.copy(), np.zeros_like(velocity)]
+        self._begin(state["version"])
+        self.version = state["version"]
+        self.current[:] = parameters
+        self._finish(self.version)
 
     def merge(self, updates: Sequence[Array], weights: Sequence[float] | None = None) -> Merged:
         """Publish W + ηΣU as the next version, unless it would not be finite: then nothing changes.

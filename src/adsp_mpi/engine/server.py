@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.cluster import CountedCluster
-from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
+from adsp_mpi.engine.messages import Commit, Control, Phase, WorkerStart, WorkerStatus
 from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.plain import from_plain, to_plain
 from adsp_mpi.store.schema import SERVER, CommitStatus
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, LossSample, Scheme, SearchWindow, Setting
@@ -19,6 +21,27 @@ from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, LossSample, Scheme, Searc
 Array = NDArray[Any]
 _BITS = (1 << 64) - 1
 MAX_REFUSED_IN_ROW = 3
+_CLASSES = (Commit, Control, Phase, WorkerStatus, LossSample, SearchWindow)
+_COUNTS = (
+    "steps",
+    "applied",
+    "refused",
+    "last_sample",
+    "last_window",
+    "next_steps",
+    "numbers",
+    "_n_ticks",
+    "_next_record_s",
+    "_n_rounds",
+    "_measured",
+    "_n_below_target",
+    "_is_sample_wanted",
+    "_n_refused_in_row",
+    "_settled",
+    "_newly_settled",
+    "_changed",
+)
+_CLUSTER = ("commits", "step_times_s", "sample_times_s", "batch_sizes", "learning_rates", "live")
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,7 @@ class Server:
     stop_reason : None while the run goes on
     last_sample : the last loss sample, None before the first
     last_window : the last window of the rate search that was judged, None before the first
+    numbers, next_steps : of each worker: its last commit that was applied or refused, and the step after that
     """
 
     def __init__(
@@ -58,12 +82,15 @@ class Server:
         self.statuses = [WorkerStatus() for _ in range(n)]
         self.stop_reason: str | None = None
         self.stopped_s = math.nan
+        self._rows_at_stop: dict[str, int] | None = None
         self.last_sample: LossSample | None = None
         self.last_window: SearchWindow | None = None
         self.check_period_s = setting.check_period_s
         self.steps = 0  # in applied commits
         self.applied = 0  # commits applied
         self.refused = 0
+        self.numbers = [0] * n
+        self.next_steps = [0] * n
         self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
         self._n_ticks = 0
         self._next_record_s = setting.check_period_s * (1 - 1e-9)
@@ -92,6 +119,11 @@ class Server:
         limit_s = math.inf if self._stop.max_time_s is None else self._stop.max_time_s
         return min(self._n_ticks * self._tick_s, limit_s)
 
+    @property
+    def waiting_place(self) -> str:
+        """Where the scheme makes workers wait."""
+        return self._scheme.waiting_place()
+
     def take_changed(self) -> set[int]:
         """Return the workers whose control records have changed since the last call."""
         changed, self._changed = self._changed, set()
@@ -107,6 +139,9 @@ class Server:
     def on_commit(self, commit: Commit, update: Array, now_s: float) -> None:
         """Take a commit; `update` must stay as it is until the worker is released."""
         worker = commit.worker
+        if wrong := self._wrong_in(commit):
+            self.on_bad_header(worker, commit.number, wrong, now_s)
+            return
         control = self._change(worker)
         control.acknowledged = commit.number
         held = _Held(commit, update, now_s)
@@ -118,6 +153,13 @@ class Server:
             self._held[worker] = held
             self._publish_ready(now_s)
         self._release()
+
+    def on_bad_header(self, worker: int, number: int, wrong: str, now_s: float) -> None:
+        """Refuse what cannot be a commit of this worker: it forgets its update, pulls and goes on."""
+        control = self._change(worker)
+        control.acknowledged = control.released = self.numbers[worker] = number
+        control.pull, control.version = True, self._published.version
+        self._count_refusal(worker, number, wrong, now_s)
 
     def on_departure(self, worker: int, now_s: float, why: str) -> None:
         """Take note that a worker has left for good: nobody waits for it any longer."""
@@ -181,12 +223,76 @@ class Server:
     def stop(self, now_s: float, reason: str) -> None:
         """Make the current version the final one and tell everybody."""
         self.stop_reason, self.stopped_s = reason, now_s
+        self._rows_at_stop = self._trace.counts
         self._trace.add("events", time_s=now_s, worker=SERVER, kind="stop", text=reason)
         for held in list(self._held.values()):
             self._settle(held, CommitStatus.STOPPED, now_s)
         for worker in range(self.cluster.n_workers):
             self._change(worker).stop = True
         self._release()
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return everything but the parameters and the updates of held commits, as plain data."""
+        return {
+            **{name.lstrip("_"): to_plain(getattr(self, name)) for name in _COUNTS},
+            **{name: to_plain(getattr(self.cluster, name)) for name in _CLUSTER},
+            "published": self._published.state(),
+            "scheme": self._scheme.state(),
+            "controls": to_plain(self.controls),
+            "statuses": to_plain(self.statuses),
+            "rows": to_plain(self._rows_at_stop or self._trace.counts),  # what a stop adds is none of a longer run
+            "held": [[to_plain(held.commit), held.arrived_s] for held in self._held.values()],
+        }
+
+    def restore(self, parameters: Array, state: Mapping[str, Any], updates: Sequence[Array]) -> None:
+        """Go on as if nothing had happened: every worker goes on, too.
+
+        Parameters
+        ----------
+        parameters : what was published
+        updates : those of all workers, in which the held ones are
+        """
+        self._restore(parameters, state)
+        for plain, arrived_s in state["held"]:
+            commit = from_plain(plain, _CLASSES)
+            self._held[commit.worker] = _Held(commit, updates[commit.worker], arrived_s)
+
+    def take_over(self, parameters: Array, state: Mapping[str, Any]) -> None:
+        """Go on with workers that begin after their last settled commit, see `Worker.follow`; held commits are lost."""
+        self._restore(parameters, state)
+        n = self.cluster.n_workers
+        slowest = self.cluster.slowest_clock
+        self.cluster.commits = [max(commits, slowest) for commits in self.cluster.commits]  # of those that had left
+        self.cluster.rejoin(range(n))
+        self._n_refused_in_row = [0] * n
+        for worker, number in enumerate(self.numbers):
+            control = self._change(worker)
+            control.stop, control.pull = False, True
+            control.acknowledged, control.released = number, max(number - 1, 0)
+            self.statuses[worker].phase, self.statuses[worker].signal = Phase.STARTING, 0
+        self._settled = {worker: number for worker, number in enumerate(self.numbers) if number}
+        self._newly_settled = list(self._settled)
+        self._release()
+
+    @staticmethod
+    def worker_starts(state: Mapping[str, Any]) -> list[WorkerStart]:
+        """Return how each worker begins when `state` is taken over."""
+        numbers, next_steps, statuses = (
+            from_plain(state[name], _CLASSES) for name in ("numbers", "next_steps", "statuses")
+        )
+        return [WorkerStart(*start) for start in zip(numbers, next_steps, statuses, strict=True)]
+
+    def _restore(self, parameters: Array, state: Mapping[str, Any]) -> None:
+        for name in _COUNTS:
+            setattr(self, name, from_plain(state[name.lstrip("_")], _CLASSES))
+        for name in _CLUSTER:
+            setattr(self.cluster, name, from_plain(state[name]))
+        self.controls = from_plain(state["controls"], _CLASSES)
+        self.statuses = from_plain(state["statuses"], _CLASSES)
+        self._published.restore(parameters, state["published"])
+        self._scheme.restore(state["scheme"])
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
@@ -238,20 +344,36 @@ class Server:
 
     def _refuse(self, held: _Held, now_s: float) -> None:
         """Answer a commit that is not finite; a worker that goes on like that is told to stop."""
-        worker, number = held.commit.worker, held.commit.number
         self._settle(held, CommitStatus.REFUSED, now_s)
+        self._count_refusal(held.commit.worker, held.commit.number, "its update is not finite", now_s)
+
+    def _count_refusal(self, worker: int, number: int, wrong: str, now_s: float) -> None:
         self.refused += 1
         self._n_refused_in_row[worker] += 1
-        text = f"commit {number} refused: its update is not finite"
+        text = f"commit {number} refused: {wrong}"
         self._trace.add("events", time_s=now_s, worker=worker, kind="refused", text=text)
         if self._n_refused_in_row[worker] == MAX_REFUSED_IN_ROW:
             self._change(worker).stop = True
-            self.on_departure(worker, now_s, f"{MAX_REFUSED_IN_ROW} of its commits in a row were not finite")
+            self.on_departure(worker, now_s, f"{MAX_REFUSED_IN_ROW} of its commits in a row were refused")
+
+    def _wrong_in(self, commit: Commit) -> str:
+        """Return what cannot be in a header; empty if all can."""
+        worker = commit.worker
+        if commit.number != self.numbers[worker] + 1 and self.stop_reason is None:
+            return f"it must be number {self.numbers[worker] + 1}"
+        if commit.steps < 1 or commit.batch_size < 1 or commit.first_step < self.next_steps[worker]:
+            steps = f"{commit.steps} steps of {commit.batch_size} samples"
+            return f"it cannot have {steps} from step {commit.first_step} on"
+        if not 0 <= commit.base_version <= self.version:
+            return f"version {commit.base_version} has not been published"
+        return "" if math.isfinite(commit.learning_rate) else f"its learning rate is {commit.learning_rate}"
 
     def _settle(self, held: _Held, status: CommitStatus, now_s: float, weight: float = 1.0, bits: int = 0) -> None:
         commit, worker = held.commit, held.commit.worker
         is_applied = status is CommitStatus.APPLIED
         self._held.pop(worker, None)
+        if status is not CommitStatus.STOPPED:
+            self.numbers[worker], self.next_steps[worker] = commit.number, commit.first_step + commit.steps
         self._settled[worker] = commit.number
         self._newly_settled.append(worker)
         if is_applied:

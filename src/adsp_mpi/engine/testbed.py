@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from adsp_mpi.devices.device import Device
 from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.engine.server import Server
+from adsp_mpi.errors import must
 from adsp_mpi.models.base import Model
+from adsp_mpi.store.checkpoint import read_checkpoint
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync import scheme_class
 from adsp_mpi.sync.base import Scheme, Setting
@@ -86,8 +89,20 @@ class Testbed:
     def publishing(self) -> tuple[Array, float, float]:
         """Return initial parameters, η and μ."""
         momentum = self.config.sync.momentum
-        initial = self.model.initial(self.config.run.seed)
+        initial = self.own_initial() if not self.config.model.start_from else self._start(self.config.model.start_from)
         return initial, self.global_learning_rate, 0.0 if momentum == "auto" else momentum
+
+    def own_initial(self) -> Array:
+        """Return the model's own initial parameters."""
+        return self.model.initial(self.config.run.seed)
+
+    def _start(self, path: str) -> Array:
+        checkpoint = read_checkpoint(Path(path))
+        parameters = checkpoint.parameters
+        if (parameters.shape, parameters.dtype) != (self.gradient.shape, self.gradient.dtype):
+            rule = f"a checkpoint of {self.gradient.size} {self.gradient.dtype} parameters"
+            raise must("model.start_from", rule, f"{parameters.size} {parameters.dtype} in {path}")
+        return parameters
 
     def server(self, published: PublishedParameters, trace: Trace) -> Server:
         """Return a fresh server."""
@@ -151,12 +166,12 @@ def warm_up(testbed: Testbed, alone: bool = True) -> None:
 
 def _call_every_kernel(testbed: Testbed) -> None:
     local = testbed.local_model(0)
-    initial = testbed.publishing()[0]
+    initial = testbed.own_initial()
     local.parameters[:] = initial
     for _ in range(2):  # the first step and the others have kernels of their own
         local.step(testbed.config.model.batch_size)
     testbed.evaluate(initial)
-    published = testbed.published([np.zeros_like(initial), np.zeros_like(initial)])
+    published = PublishedParameters([np.zeros_like(initial), np.zeros_like(initial)], initial, 1.0, 0.0)
     published.merge([local.update])
     published.merge([local.update, local.update])
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import count
+from typing import Any
 
 import numpy as np
 
 from adsp_mpi.devices import Device, SharedLink
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.messages import Phase, WorkerStatus
-from adsp_mpi.engine.outcome import Outcome, Recorder, final_outcome, sample_loss
+from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish, final_outcome, sample_loss
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request, Worker
+
+Event = tuple[float, int, str, int, float]  # time, order, what happens, to which worker, a number that goes with it
 
 
 @dataclass
@@ -25,8 +26,10 @@ class _VirtualWorker:
 
     index: int
     device: Device
+    worker: Worker
     program: Generator[Request, Reply, None]
     status: WorkerStatus
+    request: Request | None = None  # what is being carried out
     awaited: int = 0  # number of the commit whose release it waits for, 0 if none
     since_s: float = 0.0  # start of what it is doing
 
@@ -35,49 +38,107 @@ class VirtualDriver:
     """Run a testbed in virtual time.
 
     Events are carried out in order of time, ties in the order in which they were scheduled, so a run is a function of
-    its configuration alone.
+    its configuration alone; and they are plain data, so a run that is stopped between any two can go on as if it
+    had not been.
     """
 
-    def __init__(self, testbed: Testbed, recorder: Recorder) -> None:
+    def __init__(self, testbed: Testbed, recorder: Recorder, start: Snapshot | None = None) -> None:
         self._testbed = testbed
         self._recorder = recorder
         size, dtype = testbed.model.layout.size, testbed.model.layout.dtype
         self._published = testbed.published(list(np.zeros((2, size), dtype)))
         self._server = testbed.server(self._published, recorder.begin(testbed))
         self._now_s = 0.0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
+        self._events: list[Event] = []
+        self._n_events = 0
         self._link = SharedLink(testbed.config.devices.server_bytes_per_s or math.inf)
         scheme = testbed.scheme()
+        self._locals = [testbed.local_model(i) for i in range(testbed.n_workers)]
         self._workers = [
-            _VirtualWorker(
-                i,
-                device,
-                Worker(i, testbed.n_workers, scheme, testbed.local_model(i)).program(),
-                self._server.statuses[i],
-            )
+            self._new_worker(i, device, Worker(i, testbed.n_workers, scheme, self._locals[i]))
             for i, device in enumerate(testbed.devices)
         ]
         self._present = set(range(testbed.n_workers))
+        self._actions: dict[str, Callable[[_VirtualWorker, float], None]] = {
+            "computed": self._computed,
+            "ask": self._ask,
+            "read": self._read,
+            "pulled": self._pulled,
+            "send": self._send,
+            "arrive": self._arrive,
+            "wake": self._wake,
+        }
+        self._restore(start) if start else self._begin()
 
     def run(self) -> Outcome:
-        """Train until the server stops and every worker is done."""
+        """Train until the server stops and every worker is done, or until the recorder wants a stop."""
         with reproducible_arithmetic():
             return self._run()
 
     def _run(self) -> Outcome:
-        self._at(0.0, self._tick)
+        while self._present:  # a tick still to come is nobody's business
+            wish = self._recorder.wish()
+            if wish is not Wish.NOTHING:
+                self._recorder.save(self.snapshot(), is_last=wish is Wish.STOP)
+            if wish is Wish.STOP:
+                self._server.stop(self._now_s, self._recorder.stop_reason)
+                return final_outcome(
+                    self._testbed, self._server, self._published.current, self._now_s, is_finished=False
+                )
+            self._now_s, _, what, index, value = heapq.heappop(self._events)
+            if what == "tick":
+                self._tick()
+            else:
+                self._actions[what](self._workers[index], value)
+        return final_outcome(self._testbed, self._server, self._published.current, self._now_s)
+
+    def _new_worker(self, index: int, device: Device, worker: Worker) -> _VirtualWorker:
+        return _VirtualWorker(index, device, worker, worker.program(), self._server.statuses[index])
+
+    def _begin(self) -> None:
+        self._at(0.0, "tick")
         for worker in self._workers:
             self._carry_out(worker, next(worker.program))
-        while self._present:  # a tick still to come is nobody's business
-            self._now_s, _, action = heapq.heappop(self._events)
-            action()
-        return final_outcome(self._testbed, self._server, self._published.current, self._now_s)
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return everything that decides how the run goes on; only between two events."""
+        state = {
+            "now_s": self._now_s,
+            "events": [list(event) for event in self._events],
+            "n_events": self._n_events,
+            "link_free_s": self._link.free_s,
+            "present": sorted(self._present),
+            "server": self._server.state(),
+            "workers": [self._state_of(worker) for worker in self._workers],
+        }
+        return Snapshot(self._published.current.copy(), self._published.version, self._now_s, state)
+
+    @staticmethod
+    def _state_of(worker: _VirtualWorker) -> dict[str, Any]:
+        return {"awaited": worker.awaited, "since_s": worker.since_s, **worker.worker.state()}
+
+    def _restore(self, start: Snapshot) -> None:
+        state = start.state
+        self._now_s, self._n_events, self._link.free_s = state["now_s"], state["n_events"], state["link_free_s"]
+        self._events = [(time_s, order, what, index, value) for time_s, order, what, index, value in state["events"]]
+        self._present = set(state["present"])
+        self._server.restore(start.parameters, state["server"], [local.update for local in self._locals])
+        for worker, own in zip(self._workers, state["workers"], strict=True):
+            self._restore_worker(worker, own)
+
+    def _restore_worker(self, worker: _VirtualWorker, state: Mapping[str, Any]) -> None:
+        worker.status = self._server.statuses[worker.index]
+        worker.awaited, worker.since_s = state["awaited"], state["since_s"]
+        worker.worker.restore(state)
+        if worker.index in self._present:
+            worker.request = next(worker.program)  # it is already being carried out: its event is among the others
 
     # ---- the worker's requests -----------------------------------------------------------------------------------
 
     def _carry_out(self, worker: _VirtualWorker, request: Request) -> None:
-        worker.since_s = self._now_s
+        worker.since_s, worker.request = self._now_s, request
         device = worker.device
         match request:
             case Compute() if self._now_s >= device.stop_s:
@@ -86,49 +147,58 @@ class VirtualDriver:
                 worker.status.phase = Phase.COMPUTING
                 duration_s = self._testbed.step_duration_s(worker.index, request.step, request.batch_size, self._now_s)
                 request.run()
-                self._after(duration_s, partial(self._computed, worker, request.batch_size))
+                self._after(duration_s, "computed", worker)
             case Pull():
                 worker.status.phase = Phase.PULLING
-                self._after(device.latency_s / 2, partial(self._ask, worker, request))
+                self._after(device.latency_s / 2, "ask", worker)
             case HandIn():
                 worker.status.phase = Phase.COMMITTING
-                self._after(device.uplink_s(request.update.nbytes), partial(self._send, worker, request))
+                self._after(device.uplink_s(request.update.nbytes), "send", worker)
             case Release():
                 worker.status.phase = Phase.BLOCKED
                 worker.awaited = request.number
-                self._wake(worker)
+                self._wake(worker, 0.0)
 
-    def _ask(self, worker: _VirtualWorker, request: Pull) -> None:
+    def _ask(self, worker: _VirtualWorker, _: float) -> None:
+        request = worker.request
+        assert isinstance(request, Pull)
         begin_s, end_s = self._link.reserve(self._now_s, request.into.nbytes)
-        self._from(begin_s, partial(self._read, worker, request, end_s - begin_s))
+        self._from(begin_s, "read", worker, end_s - begin_s)
 
-    def _read(self, worker: _VirtualWorker, request: Pull, transfer_s: float) -> None:
+    def _read(self, worker: _VirtualWorker, transfer_s: float) -> None:
+        request = worker.request
+        assert isinstance(request, Pull)
         request.into[:] = self._published.current
         delay_s = transfer_s + worker.device.latency_s / 2 + worker.device.downlink_s(request.into.nbytes)
-        self._after(delay_s, partial(self._pulled, worker, self._published.version))
+        self._after(delay_s, "pulled", worker, self._published.version)
 
-    def _pulled(self, worker: _VirtualWorker, version: int) -> None:
+    def _pulled(self, worker: _VirtualWorker, version: float) -> None:
         worker.status.communication_s += self._now_s - worker.since_s
-        self._reply(worker, version)
+        self._reply(worker, int(version))
 
-    def _computed(self, worker: _VirtualWorker, batch_size: int) -> None:
+    def _computed(self, worker: _VirtualWorker, _: float) -> None:
+        request = worker.request
+        assert isinstance(request, Compute)
         worker.status.compute_s += self._now_s - worker.since_s
         worker.status.steps += 1
-        worker.status.samples += batch_size
+        worker.status.samples += request.batch_size
         self._reply(worker)
 
-    def _send(self, worker: _VirtualWorker, request: HandIn) -> None:
+    def _send(self, worker: _VirtualWorker, _: float) -> None:
+        request = worker.request
+        assert isinstance(request, HandIn)
         _, end_s = self._link.reserve(self._now_s, request.update.nbytes)
-        self._from(end_s, partial(self._arrive, worker, request))
+        self._from(end_s, "arrive", worker)
 
-    def _arrive(self, worker: _VirtualWorker, request: HandIn) -> None:
+    def _arrive(self, worker: _VirtualWorker, _: float) -> None:
+        request = worker.request
+        assert isinstance(request, HandIn)
         worker.status.communication_s += self._now_s - worker.since_s
-        worker.status.commits += 1
         self._server.on_commit(request.commit, request.update, self._now_s)
         self._deliver()
         self._reply(worker)
 
-    def _wake(self, worker: _VirtualWorker) -> None:
+    def _wake(self, worker: _VirtualWorker, _: float) -> None:
         """Let a blocked worker go on if it has been released."""
         if worker.awaited and self._server.controls[worker.index].released >= worker.awaited:
             worker.awaited = 0
@@ -161,25 +231,27 @@ class VirtualDriver:
         self._deliver()
         self._recorder.observe(self._server, self._now_s)
         if self._server.stop_reason is None:
-            self._at(self._server.next_time_s, self._tick)
+            self._at(self._server.next_time_s, "tick")
 
     def _deliver(self) -> None:
         """Wake the workers whose control records have changed; all others read theirs at their next step boundary."""
         for index in sorted(self._server.take_changed()):
             if self._workers[index].awaited:
-                self._after(0.0, partial(self._wake, self._workers[index]))
+                self._after(0.0, "wake", self._workers[index])
 
     # ---- the clock ---------------------------------------------------------------------------------------------
 
-    def _at(self, time_s: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (time_s, next(self._order), action))
+    def _at(self, time_s: float, what: str, index: int = -1, value: float = 0.0) -> None:
+        heapq.heappush(self._events, (time_s, self._n_events, what, index, value))
+        self._n_events += 1
 
-    def _after(self, delay_s: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (self._now_s + delay_s, next(self._order), action))
+    def _after(self, delay_s: float, what: str, worker: _VirtualWorker, value: float = 0.0) -> None:
+        heapq.heappush(self._events, (self._now_s + delay_s, self._n_events, what, worker.index, value))
+        self._n_events += 1
 
-    def _from(self, time_s: float, action: Callable[[], None]) -> None:
-        """Carry out an action at `time_s`; now, if that is now."""
+    def _from(self, time_s: float, what: str, worker: _VirtualWorker, value: float = 0.0) -> None:
+        """Let it happen at `time_s`; now, if that is now."""
         if time_s > self._now_s:
-            self._at(time_s, action)
+            self._at(time_s, what, worker.index, value)
         else:
-            action()
+            self._actions[what](worker, value)

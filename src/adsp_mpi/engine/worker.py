@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from numpy.typing import NDArray
 
 from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.messages import Commit, Control
+from adsp_mpi.plain import from_plain, to_plain
 from adsp_mpi.sync.base import Progress, Scheme
 
 Array = NDArray[Any]
@@ -63,7 +65,31 @@ class Reply:
     retries: int = 0  # of a pull
 
 
-Step = Generator[Request, Reply, Control]
+class Next(StrEnum):
+    """What a worker does next."""
+
+    PULL = "pull"
+    COMPUTE = "compute"
+    HAND_IN = "hand in"
+    RELEASE = "release"
+    END = "end"
+
+
+@dataclass
+class Books:
+    """All that a worker knows beside its parameters and its schedule."""
+
+    next: Next = Next.PULL
+    number: int = 0  # of the last commit made
+    base_version: int = -1
+    batch_size: int = 0
+    is_pulled: bool = False  # right before the next step
+    retries: int = 0
+    pulled_s: float = 0.0
+    started_s: float = 0.0
+    commit_s: float = math.nan
+    overhead_s: float = math.nan
+    loss_sum: float = 0.0
 
 
 class Worker:
@@ -81,73 +107,96 @@ class Worker:
         self._scheme = scheme
         self._local = local
         self._progress = Progress(worker, n_workers, target=math.nan)
-        self._base_version = -1
-        self._batch_size = 0
-        self._is_pulled = False  # right before the next step
-        self._retries = 0
-        self._pulled_s = 0.0
-        self._started_s = 0.0
-        self._commit_s = math.nan
-        self._overhead_s = math.nan
-        self._loss_sum = 0.0
+        self._books = Books()
 
     def program(self) -> Generator[Request, Reply, None]:
-        """Pull, then compute and commit until told to stop."""
-        control = yield from self._pull()
-        while not control.stop:
-            control = yield from self._compute()
-            if not control.stop and self._scheme.is_commit_due(self._progress):
-                control = yield from self._commit()
-                if control.pull and not control.stop:
-                    control = yield from self._pull()
+        """Pull, then compute and commit until told to stop; a restored worker asks again for what it waited for."""
+        books = self._books
+        while books.next is not Next.END:
+            match books.next:
+                case Next.PULL:
+                    books.next = self._pulled((yield Pull(self._local.parameters)))
+                case Next.COMPUTE:
+                    reply = yield Compute(self._step, self._local.step_index, books.batch_size)
+                    books.next = self._computed(reply)
+                case Next.HAND_IN:
+                    yield HandIn(self._header(), self._local.update)
+                    books.number += 1
+                    books.next = Next.RELEASE
+                case Next.RELEASE:
+                    books.next = self._released((yield Release(books.number)))
 
-    def _pull(self) -> Step:
-        reply = yield Pull(self._local.parameters)
-        self._base_version, self._retries = reply.version, reply.retries
-        self._batch_size = reply.control.batch_size
-        self._is_pulled = True
-        self._pulled_s = self._started_s = reply.now_s
-        if not math.isnan(self._commit_s):
-            self._overhead_s = self._progress.overhead_s = reply.now_s - self._commit_s
-        return reply.control
+    def follow(self, number: int, next_step: int) -> None:
+        """Begin after commit `number`, the last one settled, with step `next_step` and fresh parameters."""
+        self._local.step_index = next_step
+        if number:
+            self._books = Books(Next.RELEASE, number)
+            self._progress.commits = -1  # the release makes it 0: first timers are staggered again
 
-    def _compute(self) -> Step:
-        reply = yield Compute(self._step, self._local.step_index, self._batch_size)
+    def state(self) -> dict[str, Any]:
+        """Return everything, as plain data and arrays of its own."""
+        return {
+            "books": to_plain(self._books),
+            "progress": to_plain(self._progress),
+            "local": self._local.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._books = from_plain(state["books"], (Books, Next))
+        self._progress = from_plain(state["progress"], (Progress,))
+        self._local.restore(state["local"])
+
+    def _pulled(self, reply: Reply) -> Next:
+        books = self._books
+        books.base_version, books.retries = reply.version, reply.retries
+        books.batch_size = reply.control.batch_size
+        books.is_pulled = True
+        books.pulled_s = books.started_s = reply.now_s
+        if not math.isnan(books.commit_s):
+            books.overhead_s = self._progress.overhead_s = reply.now_s - books.commit_s
+        return _go_on(reply.control)
+
+    def _computed(self, reply: Reply) -> Next:
         self._progress.steps += 1
         self._progress.target = reply.control.target
-        self._progress.since_pull_s = reply.now_s - self._pulled_s
-        self._commit_s = reply.now_s
-        return reply.control
+        self._progress.since_pull_s = reply.now_s - self._books.pulled_s
+        self._books.commit_s = reply.now_s
+        if not reply.control.stop and self._scheme.is_commit_due(self._progress):
+            return Next.HAND_IN
+        return _go_on(reply.control)
 
-    def _commit(self) -> Step:
-        header = self._header()
-        yield HandIn(header, self._local.update)
-        reply = yield Release(header.number)
+    def _released(self, reply: Reply) -> Next:
+        books = self._books
         self._local.clear()
         self._progress.commits += 1
         self._progress.steps = 0
-        self._loss_sum = 0.0
-        self._is_pulled = False
-        self._started_s = reply.now_s
-        return reply.control
+        books.loss_sum = 0.0
+        books.is_pulled = False
+        books.started_s = reply.now_s
+        return Next.PULL if reply.control.pull and not reply.control.stop else _go_on(reply.control)
 
     def _step(self) -> None:
-        self._loss_sum += self._local.step(self._batch_size)
+        self._books.loss_sum += self._local.step(self._books.batch_size)
 
     def _header(self) -> Commit:
-        steps = self._progress.steps
+        books, steps = self._books, self._progress.steps
         first_step = self._local.step_index - steps
         return Commit(
             worker=self._progress.worker,
-            number=self._progress.commits + 1,
+            number=books.number + 1,
             first_step=first_step,
             steps=steps,
-            batch_size=self._batch_size,
+            batch_size=books.batch_size,
             learning_rate=self._local.learning_rate_at(first_step),
-            base_version=self._base_version,
-            is_pulled=self._is_pulled,
-            started_s=self._started_s,
-            overhead_s=self._overhead_s,
-            retries=self._retries,
-            train_loss=self._loss_sum / steps,
+            base_version=books.base_version,
+            is_pulled=books.is_pulled,
+            started_s=books.started_s,
+            overhead_s=books.overhead_s,
+            retries=books.retries,
+            train_loss=books.loss_sum / steps,
         )
+
+
+def _go_on(control: Control) -> Next:
+    return Next.END if control.stop else Next.COMPUTE

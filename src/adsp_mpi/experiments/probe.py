@@ -12,11 +12,11 @@ import numpy as np
 from adsp_mpi import api
 from adsp_mpi.config.sections import Config
 from adsp_mpi.devices import profile_size
+from adsp_mpi.engine.outcome import Recorder
 from adsp_mpi.engine.server import Server
 from adsp_mpi.engine.testbed import Testbed, assemble, warm_up
 from adsp_mpi.engine.virtual import VirtualDriver
 from adsp_mpi.models.null import Null
-from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD
 
 PROBE_S = 0.3
@@ -28,7 +28,7 @@ class _EnoughError(Exception):
     """The probe has seen enough."""
 
 
-class _Watcher:
+class _Watcher(Recorder):
     """A recorder that counts for a while.
 
     All attributes are per device second.
@@ -37,13 +37,6 @@ class _Watcher:
     def __init__(self) -> None:
         self._start: tuple[float, float] | None = None
         self.steps_per_s = self.commits_per_s = self.wall_per_s = 0.0
-
-    def prepare(self, testbed: Testbed) -> None:
-        """Do nothing."""
-
-    def begin(self, testbed: Testbed) -> Trace:
-        """Return a trace that nobody will read."""
-        return Trace({})
 
     def observe(self, server: Server, now_s: float) -> None:
         """Count; end the run when the probe is over. The time up to the first look is that of the compiler."""
@@ -55,7 +48,7 @@ class _Watcher:
         start_s, first_s = self._start
         wall_s = time.perf_counter() - start_s
         self.steps_per_s = sum(status.steps for status in server.statuses) / now_s
-        self.commits_per_s = sum(status.commits for status in server.statuses) / now_s
+        self.commits_per_s = server.applied / now_s
         self.wall_per_s = wall_s / (now_s - first_s)
         if wall_s > PROBE_S:
             raise _EnoughError

@@ -51,6 +51,10 @@ class ModelOptions:
     hidden: Annotated[int, Ge(1)] = SUITABLE
     # number of parameters (null)
     parameters: Annotated[int, Ge(1)] = 1_000_000
+    # a checkpoint whose parameters are the first ones; empty for the model's own
+    start_from: str = ""
+    # index of every worker's first step: it decides batches and learning rate
+    start_step: Annotated[int, Ge(0)] = 0
     # of the parameters, the samples and all arithmetic on them
     dtype: Literal["float32", "float64"] = "float32"
 

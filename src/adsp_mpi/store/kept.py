@@ -52,6 +52,14 @@ def final_checkpoint(folder: RunFolder) -> Checkpoint:
     return read_checkpoint(paths[0])
 
 
+def discard_later(folder: RunFolder, version: int) -> None:
+    """Delete checkpoints of versions after `version`, from which a run goes on: it makes them anew."""
+    for path in folder.checkpoints.glob("ckpt-*.h5"):
+        number = path.stem.removeprefix("ckpt-")
+        if number.isdecimal() and int(number) > version:
+            path.unlink(missing_ok=True)
+
+
 def prune_checkpoints(folder: RunFolder, keep: int, good: Path | None = None) -> None:
     """Delete all but the newest checkpoints, and what writers that were killed left.
 

@@ -30,6 +30,29 @@ class AdacommOptions(SyncOptions):
     coupling: Literal["none", "practical", "theory"] = "none"
 
 
+@dataclass
+class TauSearch:
+    """The search for τ₀: each candidate of the grid for a while, the one with the largest fall of the loss wins."""
+
+    _start: LossSample | None = None
+    _commits: list[int] = field(default_factory=list)
+    _falls: list[float] = field(default_factory=list)  # per second, of each candidate
+
+    def is_window_over(self, cluster: Cluster) -> bool:
+        """Whether every live worker has committed since the window was opened."""
+        return self._start is None or all(cluster.commits[i] > self._commits[i] for i in cluster.live)
+
+    def next_tau(self, sample: LossSample, cluster: Cluster) -> tuple[int, bool]:
+        """Close the window at `sample`; return the next τ, and whether that is τ₀."""
+        if self._start is not None:
+            fall = (self._start.loss - sample.loss) / (sample.time_s - self._start.time_s)
+            self._falls.append(fall if math.isfinite(fall) else -math.inf)
+        if len(self._falls) == len(TAU_GRID):
+            return TAU_GRID[self._falls.index(max(self._falls))], True
+        self._start, self._commits = sample, list(cluster.commits)
+        return TAU_GRID[len(self._falls)], False
+
+
 class Adacomm(LocalSgd):
     """Fixed ADACOMM with a τ chosen anew every T₀: many local steps at first, fewer as the loss falls.
 
@@ -50,6 +73,7 @@ class Adacomm(LocalSgd):
     summary: ClassVar[str] = "local SGD with an adaptive tau: fewer local steps as the loss falls"
     source: ClassVar[str] = "Wang & Joshi, MLSys 2019"
     Options: ClassVar[type[SyncOptions]] = AdacommOptions
+    state_classes: ClassVar[tuple[type, ...]] = (TauSearch, LossSample)
 
     def __init__(self, options: AdacommOptions, setting: Setting) -> None:
         tau = TAU_GRID[0] if options.tau == "auto" else options.tau
@@ -111,26 +135,3 @@ def learning_rate(cluster: Cluster) -> float:
     """Return η′ as last heard of, nan if not yet: under a barrier all workers have the same."""
     known = [rate for rate in (cluster.learning_rates[i] for i in cluster.live) if not math.isnan(rate)]
     return min(known, default=math.nan)
-
-
-@dataclass
-class TauSearch:
-    """The search for τ₀: each candidate of the grid for a while, the one with the largest fall of the loss wins."""
-
-    _start: LossSample | None = None
-    _commits: list[int] = field(default_factory=list)
-    _falls: list[float] = field(default_factory=list)  # per second, of each candidate
-
-    def is_window_over(self, cluster: Cluster) -> bool:
-        """Whether every live worker has committed since the window was opened."""
-        return self._start is None or all(cluster.commits[i] > self._commits[i] for i in cluster.live)
-
-    def next_tau(self, sample: LossSample, cluster: Cluster) -> tuple[int, bool]:
-        """Close the window at `sample`; return the next τ, and whether that is τ₀."""
-        if self._start is not None:
-            fall = (self._start.loss - sample.loss) / (sample.time_s - self._start.time_s)
-            self._falls.append(fall if math.isfinite(fall) else -math.inf)
-        if len(self._falls) == len(TAU_GRID):
-            return TAU_GRID[self._falls.index(max(self._falls))], True
-        self._start, self._commits = sample, list(cluster.commits)
-        return TAU_GRID[len(self._falls)], False

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 
 from adsp_mpi.sync.base import Cluster, LossSample, Progress, Scheme, SearchWindow, Setting, SyncOptions
 from adsp_mpi.sync.momentum import implicit_momentum
-from adsp_mpi.sync.rate_search import RateSearch
+from adsp_mpi.sync.rate_search import RateSearch, Window
 
 EPOCH_IN_CHECK_PERIODS = 20  # the paper: 1200 s and 60 s
 
@@ -48,6 +48,7 @@ class Adsp(Scheme):
     summary: ClassVar[str] = "ADSP: nobody waits, timers equalise commit counts, the commit rate is searched online"
     source: ClassVar[str] = "Hu, Wang, Wu, AAAI 2020"
     Options: ClassVar[type[SyncOptions]] = AdspOptions
+    state_classes: ClassVar[tuple[type, ...]] = (RateSearch, Window, LossSample, SearchWindow, Setting)
 
     def __init__(self, options: AdspOptions, setting: Setting) -> None:
         super().__init__(options, setting)

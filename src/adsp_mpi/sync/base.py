@@ -7,12 +7,14 @@ Times are device seconds since the start of the run.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Lt
 
+from adsp_mpi.errors import TraceError
+from adsp_mpi.plain import from_plain, to_plain
 from adsp_mpi.sync.momentum import explicit_momentum
 
 TICKS_PER_CHECK_PERIOD = 6
@@ -137,6 +139,8 @@ class Scheme:
     summary: ClassVar[str]
     source: ClassVar[str] = ""  # where it was published
     Options: ClassVar[type[SyncOptions]] = SyncOptions
+    # dataclasses that attributes may hold, beside plain data: a checkpoint brings back these and no others
+    state_classes: ClassVar[tuple[type, ...]] = ()
 
     def __init__(self, options: SyncOptions, setting: Setting) -> None:
         self.setting = setting
@@ -201,6 +205,33 @@ class Scheme:
     def on_loss(self, sample: LossSample, cluster: Cluster) -> Iterable[SearchWindow]:
         """Tell the scheme the global loss; what it wants recorded comes back."""
         return ()
+
+    def waiting_place(self) -> str:
+        """Return where workers wait that the scheme holds back, for the one who looks for the culprit."""
+        return self.name.upper()
+
+    # ---- checkpoints -----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return all attributes but options and setting, as plain data."""
+        return {name: to_plain(value) for name, value in vars(self).items() if not isinstance(value, _Given)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of a scheme with the same options and the same number of workers.
+
+        Raises
+        ------
+        TraceError
+            if it is not the state of such a scheme
+        """
+        own = {name for name, value in vars(self).items() if not isinstance(value, _Given)}
+        if own != state.keys():
+            raise TraceError(f"state must be that of scheme {self.name}, with {sorted(own)}, got {sorted(state)}")
+        for name, plain in state.items():
+            setattr(self, name, from_plain(plain, self.state_classes))
+
+
+_Given = SyncOptions | Setting  # what a scheme is made of
 
 
 def whole_round(cluster: Cluster) -> Set[int]:

@@ -13,7 +13,7 @@ MIN_GROWTH = 0.01
 
 
 @dataclass
-class _Window:
+class Window:
     """One candidate's loss samples, both ends included."""
 
     commit_rate: int
@@ -23,6 +23,7 @@ class _Window:
 
     @property
     def start_s(self) -> float:
+        """When it began."""
         return self.samples[0].time_s
 
 
@@ -40,12 +41,12 @@ class RateSearch:
     number: int
     target_loss: float  # ℓ*
     setting: Setting
-    _window: _Window | None = None
+    _window: Window | None = None
     _best: SearchWindow | None = None
 
     def open_window(self, commit_rate: int, commit_target: float, first: LossSample, commits: list[int]) -> None:
         """Start a candidate's window at `first`, the sample that also ended the window before."""
-        self._window = _Window(commit_rate, commit_target, [first], list(commits))
+        self._window = Window(commit_rate, commit_target, [first], list(commits))
 
     def closes(self, sample: LossSample, commits: list[int], live: frozenset[int] | set[int]) -> bool:
         """Take a sample; whether it ends the window: Γ has passed, and every live worker has committed twice."""
@@ -78,7 +79,7 @@ class RateSearch:
         assert self._best is not None, "no window has been judged"
         return self._best.commit_rate
 
-    def _measured(self, window: _Window) -> SearchWindow:
+    def _measured(self, window: Window) -> SearchWindow:
         times = [sample.time_s for sample in window.samples]
         losses = [sample.loss for sample in window.samples]
         curve = fit_loss_curve(times, losses)

@@ -55,6 +55,10 @@ class Ssp(Scheme):
         """At most s ahead of the slowest."""
         return cluster.commits[worker] - cluster.slowest_clock <= self._bound
 
+    def waiting_place(self) -> str:
+        """Return the bound."""
+        return f"SSP s={self._bound}"
+
     def release_key(self, cluster: Cluster) -> object:
         """Nobody is let go before the slowest has moved on."""
         return cluster.slowest_clock

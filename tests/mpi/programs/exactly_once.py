@@ -14,9 +14,10 @@ from mpi4py import MPI
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Commit, Phase, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
-from adsp_mpi.engine.mpi.server import ServerDriver
+from adsp_mpi.engine.mpi.server import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import Backoff
 from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow
+from adsp_mpi.engine.outcome import Recorder
 from adsp_mpi.engine.server import Server
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync.asp import Asp
@@ -53,7 +54,7 @@ def serve(window):
         own.write_control(worker, control)
     COMM.Barrier()
     start_s = MPI.Wtime()
-    ServerDriver(server, published, own, NoEvaluation(), DeviceClock(0.0, 1.0), DEADLINE_S, spin=False).run()
+    ServerDriver(server, published, own, NoEvaluation(), DeviceClock(0.0, 1.0), Patience(DEADLINE_S), Recorder()).run()
     return published, trace.arrays("commits"), MPI.Wtime() - start_s
 
 

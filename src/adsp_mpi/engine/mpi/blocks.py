@@ -32,7 +32,6 @@ STATUS = np.dtype(
         ("heartbeat", "i8"),
         ("phase", "i8"),
         ("steps", "i8"),
-        ("commits", "i8"),
         ("compute_s", "f8"),
         ("communication_s", "f8"),
         ("blocked_s", "f8"),
@@ -42,6 +41,7 @@ STATUS = np.dtype(
         ("retries", "i8"),
         ("pinned", "i8"),  # version that rank 0 shall spare, plus one; 0 for none
         ("samples", "i8"),
+        ("signal", "i8"),
         ("spare", "i8", 2),
         ("seal", "u8"),
     ]
@@ -112,8 +112,8 @@ def pack_status(record: Record, status: WorkerStatus, pinned: int) -> None:
     """Write a status record; `unpack_status` reads it."""
     times = (status.compute_s, status.communication_s, status.blocked_s, status.other_s)
     counts = (status.overruns, status.worst_overrun, status.retries)
-    head = (status.heartbeat, int(status.phase), status.steps, status.commits)
-    record[()] = (*head, *times, *counts, pinned, status.samples, 0, 0)
+    head = (status.heartbeat, int(status.phase), status.steps)
+    record[()] = (*head, *times, *counts, pinned, status.samples, status.signal, 0, 0)
     seal(record)
 
 

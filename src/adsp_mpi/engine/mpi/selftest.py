@@ -76,7 +76,7 @@ class _Examination:
                 group.meet(probe.measure(group))
             is_broken = group.meet()
         except Exception as exc:
-            comm.send(ProbeError(f"rank {comm.rank}: {exc!r}"), 0)
+            comm.send(ProbeError(f"rank {comm.rank}: {type(exc).__name__}: {exc}"), 0)
             time.sleep(PATIENCE_S)  # rank 0 ends the job meanwhile
             raise
         if is_broken:
@@ -140,7 +140,7 @@ def _watchdog(group: Group, name: str, deadline_s: float, give_up: Callable[[Fin
         yield
     except Exception as exc:
         timer.cancel()
-        end(findings.failed(name, str(exc) if isinstance(exc, AdspError) else repr(exc)))
+        end(findings.failed(name, str(exc) if isinstance(exc, AdspError) else f"{type(exc).__name__}: {exc}"))
     finally:
         timer.cancel()
 

@@ -105,7 +105,7 @@ def world(size: int, started: int, by_slurm: bool, refusal: str = "") -> Finding
     """
     if size < started:
         kind = "srun --mpi=pmi2 for MPICH, --mpi=pmix for Open MPI (srun --mpi=list), or mpirun"
-        mend = kind if by_slurm else "start with the mpirun of the MPI that mpi4py loads: see the line MPI"
+        mend = kind if by_slurm else "start with the mpirun of the MPI that mpi4py loads, as in the last line"
         return finding("ranks", f"{started} processes, each of which takes itself for the only rank", broken=mend)
     if size == 1:
         return finding("ranks", "1: what needs several ranks is left out")
@@ -221,10 +221,10 @@ def waiting(blocking: Sequence[float], polite: Sequence[float]) -> Finding:
 
 def memory(needed: int, free: Mapping[str, int]) -> Finding:
     """Whether the window of a model of a million parameters fits into each place that must hold it."""
-    room = ", ".join(f"{_mb(size)} free in {place}" for place, size in free.items())
+    room = ", ".join(f"{_mb(size)} of {place}" for place, size in free.items())
     small = [place for place, size in free.items() if size < needed]
     mend = "take a smaller model or fewer workers; docker run --shm-size=1g; remove what killed jobs left in /dev/shm"
-    return finding("memory", f"a window for the paper's CNN takes {_mb(needed)}; {room}", slow=mend if small else "")
+    return finding("memory", f"the paper's CNN takes {_mb(needed)} here; free are {room}", slow=mend if small else "")
 
 
 def blas(outside: int, inside: int, for_numba: int) -> Finding:
@@ -277,7 +277,7 @@ def clocks(apart_s: Mapping[int, float]) -> Finding:
 def sleeping(overshoots_s: Sequence[float]) -> Finding:
     """How exactly a rank can sleep: emulated steps end with a sleep."""
     late_s = max(overshoots_s)
-    measured = f"sleep is {_ms(late_s)} late, so steps from {_ms(late_s / FAITHFUL)} on are emulated faithfully"
+    measured = f"{_ms(SLEEP_S)} of sleep ends {_ms(late_s)} late: steps from {_ms(late_s / FAITHFUL)} on are faithful"
     mend = "make emulated steps longer (devices.step_time_s); see the lines cores and load"
     return finding("sleep", measured, slow=mend if late_s > _LATE_SLEEP_S else "")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from adsp_mpi.engine.messages import Phase
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
-from adsp_mpi.engine.mpi.window import ServerWindow, WindowParameters
+from adsp_mpi.engine.mpi.window import HeaderError, ServerWindow, WindowParameters
+from adsp_mpi.engine.outcome import Recorder, Snapshot, Wish
 from adsp_mpi.engine.server import Server
 from adsp_mpi.errors import StalledError
 
@@ -24,14 +25,29 @@ _DOING = {
 }
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How rank 0 waits, and for how long.
+
+    Attributes
+    ----------
+    deadline_s : wall seconds without a sign of life after which a worker is lost
+    goes_on : when one is lost, without it; else the run is given up
+    spin : never sleep; for machines with a core for every rank
+    """
+
+    deadline_s: float
+    goes_on: bool = False
+    spin: bool = False
+
+
 class ServerDriver:
     """Drive the server in real time.
 
-    Parameters
+    Attributes
     ----------
-    deadline_s : wall seconds without a sign of life after which a worker is given up
-    spin : never sleep; for machines with a core for every rank
-    observe : called at every look at the workers
+    lost : workers that have not been heard of for too long
+    is_stop_asked : whether the run has been ended by a request, not by its own rules
     """
 
     def __init__(
@@ -41,26 +57,32 @@ class ServerDriver:
         window: ServerWindow,
         evaluator: Evaluator,
         clock: DeviceClock,
-        deadline_s: float,
-        spin: bool,
-        observe: Callable[[Server, float], None] | None = None,
+        patience: Patience,
+        recorder: Recorder,
     ) -> None:
         self._server = server
         self._published = published
         self._window = window
         self._evaluator = evaluator
         self._clock = clock
-        self._deadline_s = deadline_s
-        self._spin = spin
-        self._observe = observe
+        self._patience = patience
+        self._recorder = recorder
         self._idle_scans = 0
         n = server.cluster.n_workers
         self._last_seen_s = [time.monotonic()] * n
         self._last_look_s = 0.0
         self._present = set(range(n))
+        self.lost: list[int] = []
+        self.is_stop_asked = False
 
     def run(self) -> None:
-        """Serve until the server has stopped and every worker is done."""
+        """Serve until the server has stopped and every worker is done.
+
+        Raises
+        ------
+        StalledError
+            if a worker is lost and the run shall not go on without it; what there was then has been saved
+        """
         while self._present:
             n_commits = self._serve_commits()
             self._keep_time()
@@ -70,12 +92,31 @@ class ServerDriver:
             self._window.drive_progress()
             self._rest(n_commits)
 
+    def snapshot(self) -> Snapshot:
+        """Return what the run can go on from: everything the server knows, but no commit that it has not applied."""
+        state = {"server": self._server.state()}
+        return Snapshot(self._published.current.copy(), self._published.version, self._clock.now_s(), state)
+
+    def see_off(self, patience_s: float) -> None:
+        """Wait for those who leave alone to say that they need the window no longer."""
+        deadline_s = time.monotonic() + patience_s
+        staying = set(range(self._server.cluster.n_workers)) - set(self.lost)
+        while staying and time.monotonic() < deadline_s:
+            self._window.drive_progress()
+            staying -= {i for i in staying if (status := self._window.status(i)) and status.phase is Phase.GONE}
+            time.sleep(SLEEP_S)
+
     def _serve_commits(self) -> int:
         """Apply and answer one commit at a time, whoever's turn it is first."""
         workers = self._window.new_commits()
         for worker in workers:
-            commit, update = self._window.take_commit(worker)
-            self._server.on_commit(commit, update, self._clock.now_s())
+            now_s = self._clock.now_s()
+            try:
+                commit, update = self._window.take_commit(worker)
+            except HeaderError as exc:
+                self._server.on_bad_header(worker, exc.number, str(exc), now_s)
+            else:
+                self._server.on_commit(commit, update, now_s)
             self._deliver()
         return len(workers)
 
@@ -97,7 +138,7 @@ class ServerDriver:
             self._window.write_control(worker, self._server.controls[worker])
 
     def _look(self) -> None:
-        """Read what workers tell about themselves; give up when one has not been heard of for too long."""
+        """Read what workers tell about themselves, and heed the recorder, some ten times a second."""
         wall_s = time.monotonic()
         if wall_s - self._last_look_s < LOOK_S:
             return
@@ -110,23 +151,45 @@ class ServerDriver:
             if status.heartbeat != self._server.statuses[worker].heartbeat:
                 self._last_seen_s[worker] = wall_s
                 self._server.statuses[worker] = status
+            if status.signal:
+                self._recorder.on_signal(status.signal, worker + 1)
             if status.phase is Phase.DONE:
                 self._present.discard(worker)
                 if self._server.stop_reason is None:
                     self._server.on_departure(worker, self._clock.now_s(), "its device stopped")
-            elif wall_s - self._last_seen_s[worker] > self._deadline_s:
-                raise StalledError(self._accusation(worker, wall_s))
-        if self._observe is not None:
-            self._observe(self._server, self._clock.now_s())
+            elif wall_s - self._last_seen_s[worker] > self._patience.deadline_s:
+                self._lose(worker, wall_s)
+        self._recorder.observe(self._server, self._clock.now_s())
+        self._heed(self._recorder.wish())
+
+    def _heed(self, wish: Wish) -> None:
+        if wish is Wish.NOTHING or self._server.stop_reason is not None:
+            return
+        self._recorder.save(self.snapshot(), is_last=wish is Wish.STOP)
+        if wish is Wish.STOP:
+            self.is_stop_asked = True
+            self._server.stop(self._clock.now_s(), self._recorder.stop_reason)
+
+    def _lose(self, worker: int, wall_s: float) -> None:
+        """Go on without a worker, or save what there is and give up."""
+        accusation = self._accusation(worker, wall_s)
+        if not self._patience.goes_on:
+            self._recorder.save(self.snapshot(), is_last=True)
+            raise StalledError(accusation)
+        self._present.discard(worker)
+        self.lost.append(worker)
+        self._server.on_departure(worker, self._clock.now_s(), f"lost: {accusation}")
 
     def _accusation(self, worker: int, wall_s: float) -> str:
-        doing = _DOING[self._server.statuses[worker].phase]
         waiting = [str(i + 1) for i in sorted(self._present) if self._server.statuses[i].phase is Phase.BLOCKED]
-        others = f" and so do ranks {', '.join(waiting)}" if waiting else ""
-        silent_s = wall_s - self._last_seen_s[worker]
-        return f"rank 0 waits for rank {worker + 1}{others}; last seen {silent_s:.0f} s ago, {doing}"
+        who = "rank 0 waits"
+        if waiting:
+            ranks = f"rank {waiting[0]} waits" if len(waiting) == 1 else f"ranks {', '.join(waiting)} wait"
+            who = f"{ranks} at {self._server.waiting_place}"
+        doing = _DOING[self._server.statuses[worker].phase]
+        return f"{who} for rank {worker + 1}, last seen {wall_s - self._last_seen_s[worker]:.0f} s ago, {doing}"
 
     def _rest(self, n_commits: int) -> None:
         self._idle_scans = 0 if n_commits else self._idle_scans + 1
-        if self._idle_scans > SCANS_BEFORE_SLEEP and not self._spin:
+        if self._idle_scans > SCANS_BEFORE_SLEEP and not self._patience.spin:
             time.sleep(SLEEP_S)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Timer
 from typing import Protocol
@@ -15,13 +17,16 @@ from mpi4py import MPI
 from adsp_kernels._jit import is_cache_shared
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
+from adsp_mpi.engine.messages import WorkerStart, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
-from adsp_mpi.engine.mpi.server import ServerDriver
+from adsp_mpi.engine.mpi.server import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import polite_barrier, polite_bcast
-from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow, check_room
+from adsp_mpi.engine.mpi.window import End, ServerWindow, Window, WindowParameters, WorkerWindow, check_room
 from adsp_mpi.engine.mpi.worker import WorkerDriver
-from adsp_mpi.engine.outcome import Outcome, Recorder, final_outcome
+from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, final_outcome
+from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import Testbed, assemble, refit, warm_up
 from adsp_mpi.engine.worker import Worker
 from adsp_mpi.errors import AdspError, ConfigError
@@ -30,6 +35,7 @@ from adsp_mpi.store.schema import SERVER
 START_DEADLINE_S = 600.0  # loading data and compiling kernels on a busy machine
 _CALIBRATION_STEPS = 20
 NOTICE_AFTER_S = 3.0
+SEE_OFF_S = 5.0  # for those who leave alone
 Say = Callable[[str], None]
 
 
@@ -57,11 +63,23 @@ class _Refusal:
         raise error
 
 
+class _AbandonedError(Exception):
+    """Somebody is missing, so no collective call will ever end again."""
+
+
 @dataclass(frozen=True)
 class _Training:
-    """Be a worker."""
+    """Be a worker.
+
+    Attributes
+    ----------
+    time_s : device seconds at which the run goes on, 0 for a new one
+    starts : where each worker goes on; none for a new run
+    """
 
     config: Config
+    time_s: float = 0.0
+    starts: Sequence[WorkerStart] = ()
 
     def follow(self, comm: MPI.Intracomm) -> None:
         """Train until told to stop.
@@ -71,11 +89,17 @@ class _Training:
         n_workers, worker = comm.size - 1, comm.rank - 1
         testbed = _prepare(comm, assemble(self.config, n_workers, reference_step_s=1.0))
         layout = testbed.model.layout
-        with reproducible_arithmetic(), Window(comm, layout.size, layout.dtype) as window:
-            own = WorkerWindow(window)
-            clock = _start(comm, testbed)
-            program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker)).program()
-            WorkerDriver(worker, testbed, own, clock).run(program)
+        start = self.starts[worker] if self.starts else WorkerStart(0, 0, WorkerStatus())
+        with StopRequest() as stop, reproducible_arithmetic(), Window(comm, layout.size, layout.dtype) as window:
+            clock = _start(comm, testbed, self.time_s)
+            program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker))
+            if self.starts:
+                program.follow(start.number, start.next_step)
+            driver = WorkerDriver(worker, testbed, WorkerWindow(window), clock, stop, start.status)
+            driver.run(program.program())
+            if driver.leave() is End.ALONE:
+                window.abandon()
+                raise _AbandonedError
             polite_barrier(comm, testbed.deadline_s * 2, "at the end of the run")
 
 
@@ -112,8 +136,14 @@ def refuse(comm: MPI.Intracomm, error: AdspError) -> None:
     send(comm, _Refusal(str(error), error.exit_status))
 
 
-def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lambda text: None) -> Outcome:
-    """Rank 0: run `config` on all ranks.
+def lead(
+    comm: MPI.Intracomm,
+    config: Config,
+    recorder: Recorder,
+    say: Say = lambda text: None,
+    start: Snapshot | None = None,
+) -> Outcome:
+    """Rank 0: run `config` on all ranks, then free `comm`.
 
     Collective: rank 0's part; the others are in `follow`.  RMA: passive target.
 
@@ -121,6 +151,7 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
     ----------
     recorder : takes what the run leaves
     say : told what takes long
+    start : what an earlier part of the run has left; None for a new run
 
     Raises
     ------
@@ -138,7 +169,8 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
     except AdspError as exc:
         refuse(comm, exc)
         raise
-    send(comm, _Training(config))
+    time_s, starts = (start.time_s, Server.worker_starts(start.state["server"])) if start else (0.0, [])
+    send(comm, _Training(config, time_s, starts))
     testbed = _prepare(comm, testbed, say)
     trace = recorder.begin(testbed)
     layout = testbed.model.layout
@@ -147,22 +179,39 @@ def lead(comm: MPI.Intracomm, config: Config, recorder: Recorder, say: Say = lam
             own = ServerWindow(window)
             published = WindowParameters(own, *testbed.publishing())
             server = testbed.server(published, trace)
+            if start is not None:
+                server.take_over(start.parameters, start.state["server"])
+                text = f"from version {start.version}"
+                trace.add("events", time_s=time_s, worker=SERVER, kind="resumed", text=text)
             for worker in range(n_workers):
                 own.write_control(worker, server.controls[worker])
-            clock = _start(comm, testbed)
-            spin = config.run.polling == "spin"
-            driver = ServerDriver(server, published, own, evaluator, clock, testbed.deadline_s, spin, recorder.observe)
+            clock = _start(comm, testbed, time_s)
+            patience = Patience(
+                testbed.deadline_s, config.run.on_worker_lost == "continue", config.run.polling == "spin"
+            )
+            driver = ServerDriver(server, published, own, evaluator, clock, patience, recorder)
             driver.run()
-            parameters, end_s = published.current.copy(), clock.now_s()
-            polite_barrier(comm, testbed.deadline_s, "at the end of the run")
+            last, end_s = driver.snapshot(), clock.now_s()
+            if driver.lost:
+                own.write_end(End.ALONE)
+                driver.see_off(SEE_OFF_S)
+                window.abandon()
+                leave_without_finalize()
+            else:
+                own.write_end(End.TOGETHER)
+                polite_barrier(comm, testbed.deadline_s, "at the end of the run")
         # nobody waits any longer
-        spent = evaluator.report(end_s / config.run.time_scale)
+        if not driver.lost:
+            comm.Free()
+        spent = evaluator.report((end_s - time_s) / config.run.time_scale)
         trace.add("events", time_s=end_s, worker=SERVER, kind="evaluation", text=spent)
-        return final_outcome(testbed, server, parameters, end_s)
+        if not driver.is_stop_asked:
+            recorder.save(last, is_last=True)
+        return final_outcome(testbed, server, last.parameters, end_s, not driver.is_stop_asked, tuple(driver.lost))
 
 
 def follow(comm: MPI.Intracomm) -> None:
-    """Every other rank: wait for rank 0's plan and follow it.
+    """Every other rank: wait for rank 0's plan, follow it, then free `comm`.
 
     Collective: the part of all ranks but 0, which sends it.  RMA: the plan's.
 
@@ -172,7 +221,26 @@ def follow(comm: MPI.Intracomm) -> None:
         what rank 0 refuses
     """
     plan: Plan = polite_bcast(comm, None, START_DEADLINE_S, "the plan")
-    plan.follow(comm)
+    try:
+        plan.follow(comm)
+    except _AbandonedError:
+        leave_without_finalize()
+    else:
+        comm.Free()
+
+
+def leave_without_finalize() -> None:
+    """Let this process end without MPI's own end, which would wait for the missing for ever.
+
+    Collective: no.  RMA: none.
+    """
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    atexit.register(leave)  # mpi4py finalizes after all these
 
 
 def _prepare(comm: MPI.Intracomm, testbed: Testbed, say: Say = lambda text: None) -> Testbed:
@@ -223,7 +291,7 @@ class _NodeTurn:
 def _calibrate(testbed: Testbed) -> float:
     """Return the wall seconds of one step on this idle core: the median of several."""
     local = testbed.local_model(0)
-    local.parameters[:] = testbed.publishing()[0]
+    local.parameters[:] = testbed.own_initial()
     times = []
     for _ in range(_CALIBRATION_STEPS):
         start_s = time.perf_counter()
@@ -232,10 +300,11 @@ def _calibrate(testbed: Testbed) -> float:
     return float(np.median(times))
 
 
-def _start(comm: MPI.Intracomm, testbed: Testbed) -> DeviceClock:
-    """Agree on time zero: rank 0's node shares its clock, others take the barrier's end."""
+def _start(comm: MPI.Intracomm, testbed: Testbed, time_s: float) -> DeviceClock:
+    """Agree that it is `time_s` now: rank 0's node shares its clock, others take the barrier's end."""
     polite_barrier(comm, START_DEADLINE_S, "to start")
     origin_s, host = comm.bcast((time.monotonic(), MPI.Get_processor_name()))
     if host != MPI.Get_processor_name():
         origin_s = time.monotonic()
-    return DeviceClock(origin_s, testbed.config.run.time_scale)
+    scale = testbed.config.run.time_scale
+    return DeviceClock(origin_s - time_s / scale, scale)

@@ -5,7 +5,7 @@ passive epoch that lasts the whole run. Why: docs/design.md, "The real-time prot
 
 ::
 
-    words      begin, version, heartbeat       64 B    server -> worker
+    words      begin, version, heartbeat, end  64 B    server -> worker
     status     m x 128 B                       worker -> server
     sequence   m x 64 B                        worker -> server: number of the last whole commit
     control    m x 64 B                        server -> worker
@@ -19,6 +19,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +42,22 @@ _MAX_READS = 10_000  # of a record that is being written, which takes microsecon
 _SPARE_S = 2.0  # how long rank 0 spares a pinned version
 
 
+class End(IntEnum):
+    """How ranks leave; rank 0 decides."""
+
+    NOT_YET = 0
+    TOGETHER = 1
+    ALONE = 2  # somebody is missing, so nothing collective would ever end
+
+
+class HeaderError(RuntimeError):
+    """Commit `number` of a slot is announced by a header that is not its own."""
+
+    def __init__(self, number: int, wrong: str) -> None:
+        super().__init__(wrong)
+        self.number = number
+
+
 @dataclass(frozen=True)
 class Offsets:
     """Byte offsets in the window, for m workers and parameters of a given size."""
@@ -51,6 +68,7 @@ class Offsets:
     begin = 0
     version = 8
     heartbeat = 16
+    end = 24
     _status = LINE
 
     @property
@@ -101,6 +119,11 @@ class Window:
         self.offsets = Offsets(comm.size - 1, n_parameters * dtype.itemsize)
         self.win = MPI.Win.Allocate(self.offsets.total if comm.rank == 0 else 0, 1, comm=comm)
         self.win.Lock_all(MPI.MODE_NOCHECK)
+        self._is_abandoned = False
+
+    def abandon(self) -> None:
+        """Leave without freeing anything, because somebody is missing."""
+        self._is_abandoned = True
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +131,8 @@ class Window:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if exc is None:  # else the job is about to be aborted, and a collective call would hang
+        # if the job is about to be aborted, a collective call would hang, too
+        if exc is None and not self._is_abandoned:
             self.win.Unlock_all()
             self.win.Free()
 
@@ -167,6 +191,11 @@ class ServerWindow:
         self._words[2] += 1
         self._win.Sync()
 
+    def write_end(self, end: End) -> None:
+        """Tell workers how to leave; `WorkerWindow.end` reads it."""
+        self._words[3] = end
+        self._win.Sync()
+
     def new_commits(self) -> list[int]:
         """Return the workers whose slot holds a commit not seen yet; every scan starts with another worker."""
         self._win.Sync()
@@ -178,13 +207,19 @@ class ServerWindow:
         return order
 
     def take_commit(self, worker: int) -> tuple[Commit, Array]:
-        """Return a new commit; its update lies in the slot until the worker is released."""
+        """Return a new commit; its update lies in the slot until the worker is released.
+
+        Raises
+        ------
+        HeaderError
+            if the slot holds the header of another one
+        """
         self._seen[worker] = self._sequences[worker]
         self._win.Sync()
         commit = blocks.unpack_header(self._headers[worker])
-        if (commit.worker, commit.number) != (worker, self._seen[worker]):
-            sent = f"worker {commit.worker}, number {commit.number}"
-            raise RuntimeError(f"commit {self._seen[worker]} of rank {worker + 1} has the header of {sent}")
+        number = int(self._seen[worker])
+        if (commit.worker, commit.number) != (worker, number):
+            raise HeaderError(number, f"it has the header of commit {commit.number} of worker {commit.worker}")
         return commit, self._updates[worker]
 
     def write_control(self, worker: int, control: Control) -> None:
@@ -271,6 +306,10 @@ class WorkerWindow:
     def server_heartbeat(self) -> int:
         """Return a number that changes as long as rank 0 is alive; `ServerWindow.beat` changes it."""
         return self._get_word(self._offsets.heartbeat)
+
+    def end(self) -> End:
+        """Return how to leave; `ServerWindow.write_end` writes it."""
+        return End(self._get_word(self._offsets.end))
 
     def post_status(self, status: WorkerStatus) -> None:
         """Tell rank 0 about this worker, to arrive with whatever is flushed next at the latest.

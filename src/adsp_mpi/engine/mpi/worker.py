@@ -9,7 +9,8 @@ from adsp_mpi.devices.throttle import Throttle
 from adsp_mpi.engine.messages import Control, Phase, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.waiting import Backoff
-from adsp_mpi.engine.mpi.window import WorkerWindow
+from adsp_mpi.engine.mpi.window import End, WorkerWindow
+from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request
 from adsp_mpi.errors import StalledError
@@ -23,9 +24,19 @@ class WorkerDriver:
     Parameters
     ----------
     worker : number of the worker, its rank - 1
+    stop : noticed signals, passed on to rank 0
+    status : its books until now, if it goes on in a run
     """
 
-    def __init__(self, worker: int, testbed: Testbed, window: WorkerWindow, clock: DeviceClock) -> None:
+    def __init__(
+        self,
+        worker: int,
+        testbed: Testbed,
+        window: WorkerWindow,
+        clock: DeviceClock,
+        stop: StopRequest,
+        status: WorkerStatus | None = None,
+    ) -> None:
         self._worker = worker
         self._testbed = testbed
         self._device = testbed.devices[worker]
@@ -34,7 +45,9 @@ class WorkerDriver:
         self._deadline_s = testbed.deadline_s
         self._spin = testbed.config.run.polling == "spin"
         self._throttle = Throttle(clock.now_s, self._sleep)
-        self._status = WorkerStatus()
+        self._stop = stop
+        self._status = status or WorkerStatus()
+        self._throttle.overruns, self._throttle.worst_ratio = self._status.overruns, self._status.worst_overrun
         self._released_version = 0
         self._boundary_s = clock.now_s()
         self._sent_s = 0.0  # wall clock of the last report
@@ -52,6 +65,18 @@ class WorkerDriver:
         self._status.other_s += self._lap()
         self._report()
         return self._status
+
+    def leave(self) -> End:
+        """Wait until rank 0 says how to leave; who leaves alone reports that it is gone."""
+        backoff = Backoff()
+        heard = _Heartbeat(self._window)
+        while (end := self._window.end()) is End.NOT_YET:
+            self._give_up_on(heard, "to end the run")
+            backoff.pause()
+        if end is End.ALONE:
+            self._enter(Phase.GONE)
+            self._report()
+        return end
 
     def _has_stopped(self, request: Request) -> bool:
         return isinstance(request, Compute) and self._clock.now_s() >= self._device.stop_s
@@ -101,7 +126,6 @@ class WorkerDriver:
         self._sleep(self._device.uplink_s(request.update.nbytes))
         self._window.put_commit(request.commit, request.update)
         control = self._wait(lambda control: control.acknowledged >= number, f"to receive commit {number}")
-        self._status.commits += 1
         self._status.communication_s += self._lap()
         return Reply(self._boundary_s, control)
 
@@ -115,15 +139,18 @@ class WorkerDriver:
     def _wait(self, is_answered: Callable[[Control], bool], what: str) -> Control:
         """Wait for rank 0's answer as long as rank 0 lives: finding out who keeps everybody waiting is its part."""
         backoff = Backoff(self._spin)
-        heartbeat, heard_s = -1, time.monotonic()
+        heard = _Heartbeat(self._window)
         while not is_answered(control := self._window.control()):
-            if self._report_sometimes() and (beat := self._window.server_heartbeat()) != heartbeat:
-                heartbeat, heard_s = beat, time.monotonic()
-            silent_s = time.monotonic() - heard_s
-            if silent_s > self._deadline_s:
-                raise StalledError(f"rank {self._worker + 1} waits for rank 0 {what}; last seen {silent_s:.0f} s ago")
+            self._give_up_on(heard, what)
             backoff.pause()
         return control
+
+    def _give_up_on(self, heard: _Heartbeat, what: str) -> None:
+        """Raise if rank 0 has been silent for too long; asked for a sign of life as often as one is given."""
+        if self._report_sometimes():
+            heard.listen()
+        if (silent_s := heard.silent_s) > self._deadline_s:
+            raise StalledError(f"rank {self._worker + 1} waits for rank 0 {what}; last seen {silent_s:.0f} s ago")
 
     # ---- books -------------------------------------------------------------------------------------------------
 
@@ -154,5 +181,25 @@ class WorkerDriver:
         return is_due
 
     def _report(self) -> None:
+        self._status.signal = self._stop.number
         self._window.put_status(self._status)
         self._sent_s = time.monotonic()
+
+
+class _Heartbeat:
+    """When rank 0 last gave a sign of life."""
+
+    def __init__(self, window: WorkerWindow) -> None:
+        self._window = window
+        self._beat = -1
+        self._heard_s = time.monotonic()
+
+    def listen(self) -> None:
+        """Look for a new sign."""
+        if (beat := self._window.server_heartbeat()) != self._beat:
+            self._beat, self._heard_s = beat, time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """Wall seconds since the last sign, as far as looked for."""
+        return time.monotonic() - self._heard_s
