@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from adsp_mpi.cli.ranks import MEETING_S, Ranks, complain, is_launched, with_command
-from adsp_mpi.errors import AdspError, StalledError
+from adsp_mpi.errors import AdspError, ConfigError, StalledError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -39,7 +39,15 @@ def _as_rank(args: list[str]) -> int:
 
     Collective: yes.  RMA: see `adsp_mpi.train`.
     """
-    from mpi4py import MPI
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as exc:  # mpi4py looks for the library when it is imported
+        if args[0] == "doctor":
+            return _alone(args)
+        complain(
+            f"MPI must be installed beside mpi4py (ask python -m adsp_mpi doctor), got: {str(exc).splitlines()[0]}"
+        )
+        return ConfigError.exit_status
 
     world = MPI.COMM_WORLD
     if world.size == 1 and os.environ.get("SLURM_PROCID", "0") != "0":

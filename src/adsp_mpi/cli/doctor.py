@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import wrap
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from adsp_mpi.engine.mpi.selftest_findings import Finding, Verdict, finding, wor
 from adsp_mpi.errors import must
 
 COLUMNS = 100
+_WHOLE_WORDS: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}  # to be copied
 PASSING_ON_S = 0.5  # what has been said must reach the launcher before the job is aborted
 _RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 
@@ -84,10 +85,11 @@ def table(findings: Sequence[Finding]) -> Iterator[str]:
     verdict_width = max(len(verdict) for verdict in Verdict)
     margin = " " * (name_width + verdict_width + 4)
     for each in findings:
-        first, *others = wrap(each.measured, COLUMNS - len(margin))
-        yield f"{each.check:{name_width}}  {each.verdict:{verdict_width}}  {first}"
-        yield from (margin + line for line in others)
-        yield from wrap(each.advice, COLUMNS, initial_indent=f"{margin}-> ", subsequent_indent=f"{margin}   ")
+        head = f"{each.check:{name_width}}  {each.verdict:{verdict_width}}  "
+        yield from wrap(each.measured, COLUMNS, initial_indent=head, subsequent_indent=margin, **_WHOLE_WORDS)
+        yield from wrap(
+            each.advice, COLUMNS, initial_indent=f"{margin}-> ", subsequent_indent=f"{margin}   ", **_WHOLE_WORDS
+        )
 
 
 def conclusion(findings: Sequence[Finding]) -> str:

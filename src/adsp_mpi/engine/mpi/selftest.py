@@ -26,7 +26,7 @@ from adsp_mpi.engine.mpi import selftest_probes as probes
 from adsp_mpi.engine.mpi.selftest_commits import FLOAT, commits
 from adsp_mpi.engine.mpi.selftest_findings import Facts, Finding, Transfers, Verdict
 from adsp_mpi.engine.mpi.selftest_group import PATIENCE_S, Group, ProbeError
-from adsp_mpi.engine.mpi.session import check_world, send
+from adsp_mpi.engine.mpi.session import send
 from adsp_mpi.engine.mpi.window import Offsets
 from adsp_mpi.errors import AdspError, ConfigError
 from adsp_mpi.store import selftest as storage
@@ -162,13 +162,7 @@ def _end_job(comm: MPI.Intracomm) -> None:
 def _library(comm: MPI.Intracomm) -> list[Finding]:
     """MPI; whether the ranks are as many as were started; in one process what could start more."""
     library = findings.library(machine.library_name(), MPI.Get_version(), mpi4py.__version__)
-    refusal = ""
-    if comm.size > 1:
-        try:
-            check_world(comm)
-        except ConfigError as exc:
-            refusal = str(exc)
-    ranks = findings.world(comm.size, *machine.started_together(), refusal)
+    ranks = findings.world(comm.size, *machine.started_together())
     if comm.size > 1:
         return [library, ranks]
     mpirun = machine.find_mpirun()

@@ -95,13 +95,12 @@ def launcher(mpirun: str, fits: bool, srun: str) -> Finding:
     return finding("launcher", mpirun, broken="" if fits else unfit)
 
 
-def world(size: int, started: int, by_slurm: bool, refusal: str = "") -> Finding:
+def world(size: int, started: int, by_slurm: bool) -> Finding:
     """Whether processes that were started together found each other.
 
     Parameters
     ----------
     started : how many the launcher says it started, 1 if there is none
-    refusal : why `train` would not run on these ranks
     """
     if size < started:
         kind = "srun --mpi=pmi2 for MPICH, --mpi=pmix for Open MPI (srun --mpi=list), or mpirun"
@@ -109,7 +108,7 @@ def world(size: int, started: int, by_slurm: bool, refusal: str = "") -> Finding
         return finding("ranks", f"{started} processes, each of which takes itself for the only rank", broken=mend)
     if size == 1:
         return finding("ranks", "1: what needs several ranks is left out")
-    return finding("ranks", f"{size}: a server and {size - 1} workers", broken=refusal)
+    return finding("ranks", f"{size}: a server and {_number(size - 1, 'worker')}")
 
 
 def threads(levels: Sequence[str]) -> Finding:
@@ -202,8 +201,8 @@ def cores(facts: Sequence[Facts]) -> Finding:
     n_cores = _cores_of(ranks)
     on = f" on {node}" if len(nodes) > 1 else ""
     if len(facts) == 1:
-        return finding("cores", f"{n_cores:g}")
-    measured = f"{len(ranks)} ranks, {n_workers} of them workers, share {n_cores:g} cores{on}"
+        return finding("cores", _number(n_cores, "core"))
+    measured = f"{len(ranks)} ranks, {n_workers} of them workers, share {_number(n_cores, 'core')}{on}"
     if n_workers <= n_cores:
         spin = "spin" if len(ranks) <= n_cores else "polite"
         return finding("cores", f'{measured}; run.polling = "{spin}" fits')
@@ -268,7 +267,7 @@ def clocks(apart_s: Mapping[int, float]) -> Finding:
         return finding("clocks", "no worker on the server's node; each node has its own time zero")
     wrong = [rank for rank, apart in apart_s.items() if apart > _APART_S]
     if not wrong:
-        return finding("clocks", f"{len(apart_s)} workers on the server's node read the server's clock")
+        return finding("clocks", f"{_number(len(apart_s), 'worker')} on the server's node read the server's clock")
     mend = "start all ranks of a node in one container: their time namespaces differ, and times would be wrong"
     off = f"{max(apart_s.values()):.3g} s off on {_ranks(wrong)}"
     return finding("clocks", off, broken=mend)
@@ -338,6 +337,10 @@ def _cores_of(ranks: Sequence[Facts]) -> float:
 
 def _ranks(numbers: Sequence[int]) -> str:
     return f"rank{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+
+
+def _number(n: float, what: str) -> str:
+    return f"{n:g} {what}{'s' * (n != 1)}"
 
 
 def _ms(seconds: float) -> str:
