@@ -21,9 +21,11 @@ import typer
 
 from adsp_mpi.cli.options import read_job, with_shorthands
 from adsp_mpi.cli.ranks import with_command
+from adsp_mpi.cli.resume import resume
 from adsp_mpi.cli.supervise import Job
 from adsp_mpi.cli.train import train
 from adsp_mpi.errors import ConfigError, must
+from adsp_mpi.interrupted import is_finished
 from adsp_mpi.store.run_folder import RunFolder
 
 FINAL = (0, 2, 130)  # done or stopped on request, refused, interrupted: exit statuses after which all is said
@@ -67,7 +69,7 @@ def launch(
         _check_root(words)
     folder, args = _planned(with_command(command or []))
     start = [launcher, *words, "-n", str(n), sys.executable, "-m", "adsp_mpi", *args]
-    status = Supervisor(start, folder, max_restarts, is_open_mpi).run()
+    status = Supervisor(start, folder, n - 1, max_restarts, is_open_mpi).run()
     if status:
         raise typer.Exit(status)
 
@@ -80,11 +82,14 @@ class Supervisor:
     ----------
     command : goes on with the run if there is one, else begins it
     folder : of the run
+    n_workers : that `command` starts
+    max_restarts : after so many deaths it gives up
     is_open_mpi : the launcher kills its ranks half a second after SIGTERM or SIGINT, but passes on SIGUSR1 and waits
     """
 
     command: Sequence[str]
     folder: Path
+    n_workers: int
     max_restarts: int
     is_open_mpi: bool = False
     _job: Job | None = None
@@ -95,12 +100,14 @@ class Supervisor:
         with self._passing_on():
             restarts, is_stuck = 0, False
             while True:
-                version, started_s = self._version(), time.monotonic()
+                version, started_s = self._version(), time.time()
                 status = self._start()
-                took_s = time.monotonic() - started_s
                 if status in FINAL or self._asked:
                     return self._answer(status)
-                end = f"mpirun ended with {in_words(status)} after {took_s:.0f} s"
+                end = f"mpirun ended with {in_words(status)} after {time.time() - started_s:.0f} s"
+                if self._has_ended_since(started_s):
+                    _say(f"{end}, but {self._run.path} was complete")
+                    return 0
                 was_stuck, is_stuck = is_stuck, self._version() == version
                 if reason := self._why_not_again(restarts, was_stuck and is_stuck, status):
                     _say(f"{end}; giving up: {reason}")
@@ -119,7 +126,7 @@ class Supervisor:
 
     def _why_not_again(self, restarts: int, are_two_stuck: bool, status: int) -> str:
         """Return the reason to give up, empty if there is none."""
-        if _signal_of(status) is None and status != STALLED and not self.folder.exists():
+        if _signal_of(status) is None and status != STALLED and not self._run.path.exists():
             return "the run has not begun, and a restart begins it in the same way"
         if restarts == self.max_restarts:
             return f"all {restarts} restarts are used up; {self._state()}"
@@ -128,19 +135,29 @@ class Supervisor:
         return ""
 
     def _next_step(self) -> str:
-        version = self._version()
+        version, path = self._version(), self._run.path
         if version is not None:
-            return f"going on with {self.folder} from version {version}"
-        return f"beginning {self.folder} {'anew' if self.folder.exists() else ''}".rstrip()
+            return f"going on with {path} from version {version}"
+        return f"beginning {path} anew" if path.exists() else f"beginning {path}"
 
     def _state(self) -> str:
         version = self._version()
-        return f"{self.folder} has {'no checkpoint' if version is None else f'a checkpoint of version {version}'}"
+        return f"{self._run.path} has {'no checkpoint' if version is None else f'a checkpoint of version {version}'}"
+
+    @property
+    def _run(self) -> RunFolder:
+        """Where the run is: on another number of workers than before it goes on in a folder beside its own."""
+        beside = self.folder.with_name(f"{self.folder.name}-on-{self.n_workers}")
+        return RunFolder(beside if beside.is_dir() else self.folder)
 
     def _version(self) -> int | None:
         """Return the version of the newest checkpoint, by the files' names; None without one."""
-        names = [path.stem.removeprefix("ckpt-") for path in RunFolder(self.folder).checkpoints.glob("ckpt-*.h5")]
-        return max((int(name) for name in names if name.isdigit()), default=None)
+        names = [path.stem.removeprefix("ckpt-") for path in self._run.checkpoints.glob("ckpt-*.h5")]
+        return max((int(name) for name in names if name.isdecimal()), default=None)
+
+    def _has_ended_since(self, time_s: float) -> bool:
+        summary = self._run.summary
+        return summary.exists() and summary.stat().st_mtime >= time_s and is_finished(self._run)
 
     # ---- signals -----------------------------------------------------------------------------------------------
 
@@ -227,9 +244,13 @@ def _planned(args: list[str]) -> tuple[Path, list[str]]:
     ConfigError
         for what the ranks would refuse
     """
-    if args[0] == "train":
-        return _planned_training(args[1:])
-    raise must("the command after --", "train or resume", args[0])
+    match args[0]:
+        case "train":
+            return _planned_training(args[1:])
+        case "resume":
+            return RunFolder.open(_parsed(resume, args[0], args[1:])["run"]).path, args
+        case _:
+            raise must("the command after --", "train or resume", args[0])
 
 
 def _planned_training(args: list[str]) -> tuple[Path, list[str]]:

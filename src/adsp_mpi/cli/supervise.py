@@ -36,10 +36,8 @@ class Job:
     """
 
     def __init__(self, command: Sequence[str], farewell: signal.Signals) -> None:
-        self._mark = uuid4().hex
-        self._others_files = set(_files())
-        self._own_files: dict[str, int] = {}  # name to inode
-        self._first_seen_s: dict[str, float] = {}
+        self.mark = uuid4().hex
+        self._memory = SharedMemory(self.mark)
         parent, libc = os.getpid(), ctypes.CDLL(None)
 
         def follow_into_death() -> None:
@@ -50,7 +48,7 @@ class Job:
         # A process group of its own: a Ctrl-C in the terminal reaches mpirun once, through this process.
         self._mpirun = subprocess.Popen(
             command,
-            env=os.environ | {MARK: self._mark},
+            env=os.environ | {MARK: self.mark},
             stdin=subprocess.DEVNULL,
             process_group=0,
             preexec_fn=follow_into_death,
@@ -62,15 +60,15 @@ class Job:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._look()
+        self._memory.look()
         self._kill()
         self._mpirun.wait()
-        self._remove_files()
+        self._memory.remove()
 
     def wait(self) -> int:
         """Return the exit status of mpirun as shells have it, 128 + n if signal n killed it."""
         while (status := self._mpirun.poll()) is None:
-            self._look()
+            self._memory.look()
             time.sleep(LOOK_S)
         return 128 - status if status < 0 else status
 
@@ -78,40 +76,58 @@ class Job:
         """Send mpirun a signal; nothing happens if it has ended."""
         self._mpirun.send_signal(number)
 
-    def _look(self) -> None:
-        """Find out which of the new files of shared memory are ours."""
-        if not self._unknown(os.listdir(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else ()):
-            return
-        files, now_s = _files(), time.monotonic()
-        mapped = {name for pid in marked(self._mark) for name in _mapped_by(pid)}
-        for name in self._unknown(files):
-            if name in mapped:
-                self._own_files[name] = files[name]
-            elif now_s - self._first_seen_s.setdefault(name, now_s) > _UNCLAIMED_S:
-                self._others_files.add(name)
-
-    def _unknown(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if name not in self._others_files and name not in self._own_files]
-
     def _kill(self) -> None:
         """Kill every process of the job, until there is none."""
         end_s = time.monotonic() + _KILL_S
-        while (pids := list(marked(self._mark))) and time.monotonic() < end_s:
+        while (pids := list(marked(self.mark))) and time.monotonic() < end_s:
             for pid in pids:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             self._mpirun.poll()
             time.sleep(0.01)
 
-    def _remove_files(self) -> None:
-        """Remove the job's files that are still there, and that nobody else has taken to using."""
+
+class SharedMemory:
+    """The files of shared memory that the marked processes make; to be made before the processes are.
+
+    Parameters
+    ----------
+    mark, name : value and name of the processes' environment variable
+    """
+
+    def __init__(self, mark: str, name: str = MARK) -> None:
+        self._mark, self._name = mark, name
+        self._others = set(_files())
+        self._own: dict[str, int] = {}  # file name to inode
+        self._first_seen_s: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Find out which of the new files are the job's. Cheap while there are none."""
+        if not self._unknown(os.listdir(SHARED_MEMORY) if SHARED_MEMORY.is_dir() else ()):
+            return
+        files, now_s = _files(), time.monotonic()
+        mapped = {file for pid in marked(self._mark, self._name) for file in _mapped_by(pid)}
+        for file in self._unknown(files):
+            if file in mapped:
+                self._own[file] = files[file]
+            elif now_s - self._first_seen_s.setdefault(file, now_s) > _UNCLAIMED_S:
+                self._others.add(file)
+
+    def left(self) -> list[Path]:
+        """Return the job's files that are still there, and that no process uses."""
         files = _files()
-        left = [name for name, inode in self._own_files.items() if files.get(name) == inode]
-        in_use = {name for pid in _pids() for name in _mapped_by(pid)} if left else set()
-        for name in left:
-            if name not in in_use:
-                with suppress(OSError):
-                    (SHARED_MEMORY / name).unlink()
+        left = [file for file, inode in self._own.items() if files.get(file) == inode]
+        in_use = {file for pid in _pids() for file in _mapped_by(pid)} if left else set()
+        return [SHARED_MEMORY / file for file in left if file not in in_use]
+
+    def remove(self) -> None:
+        """Remove what is left."""
+        for path in self.left():
+            with suppress(OSError):
+                path.unlink()
+
+    def _unknown(self, files: Iterable[str]) -> list[str]:
+        return [file for file in files if file not in self._others and file not in self._own]
 
 
 def marked(mark: str, name: str = MARK) -> Iterator[int]:

@@ -91,7 +91,7 @@ def supervise_fake(fake, capfd):
 
     def carry_out(*lines, max_restarts=3, is_open_mpi=False):
         fake.plays(*lines)
-        status = Supervisor([str(fake.program)], fake.folder, max_restarts, is_open_mpi).run()
+        status = Supervisor([str(fake.program)], fake.folder, 4, max_restarts, is_open_mpi).run()
         said = re.sub(r"after \d+ s", "after 0 s", capfd.readouterr().err)
         return status, said.splitlines(), len(fake.starts)
 
@@ -170,6 +170,20 @@ def test_no_restarts_may_be_wanted(supervise_fake):
     assert supervise_fake("checkpoint(1); sys.exit(9)", max_restarts=0)[::2] == (9, 1)
 
 
+def test_a_death_after_the_summary_is_no_loss(supervise_fake):
+    summary = "checkpoint(1); (folder / 'summary.json').write_text('{{\"finished\": {}}}'); die()"
+    status, said, starts = supervise_fake(summary.format("false"), summary.format("true"))
+    assert (status, starts) == (0, 2)
+    assert said[-1].endswith("x was complete")
+
+
+def test_a_run_on_another_number_of_workers_is_found_beside_the_old_one(supervise_fake, fake):
+    beside = fake.folder.with_name("x-on-4")
+    line = f"checkpoint(7); folder = Path({str(beside)!r}); checkpoint(3); die()"
+    _, said, _ = supervise_fake(line, "sys.exit(0)")
+    assert said[0].endswith(f"going on with {beside} from version 3")
+
+
 @pytest.mark.parametrize(
     ("status", "words"), [(0, "status 0"), (143, "status 143 (SIGTERM)"), (15, "status 15 (SIGTERM)")]
 )
@@ -196,7 +210,7 @@ def signalled(fake, *numbers):
 def test_a_signal_reaches_mpirun_and_ends_it_all(fake, capfd, number):
     fake.plays(f"checkpoint(1); wait_for({int(number)})")
     signalled(fake, number)
-    Supervisor([str(fake.program)], fake.folder, 3).run()
+    Supervisor([str(fake.program)], fake.folder, 4, 3).run()
     assert capfd.readouterr().out == f"{number.name}\n"
     assert len(fake.starts) == 1
 
@@ -205,21 +219,21 @@ def test_a_signal_reaches_mpirun_and_ends_it_all(fake, capfd, number):
 def test_under_open_mpi_stopping_goes_by_usr1(fake, capfd, number, status):
     fake.plays("wait_for(signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)")
     signalled(fake, number)
-    assert Supervisor([str(fake.program)], fake.folder, 3, is_open_mpi=True).run() == status
+    assert Supervisor([str(fake.program)], fake.folder, 4, 3, is_open_mpi=True).run() == status
     assert capfd.readouterr().out == "SIGUSR1\n"
 
 
 def test_who_insists_gets_what_he_asks_for(fake, capfd):
     fake.plays("signal.signal(signal.SIGUSR1, signal.SIG_IGN); wait_for(signal.SIGTERM)")
     signalled(fake, signal.SIGTERM, signal.SIGTERM)
-    assert Supervisor([str(fake.program)], fake.folder, 3, is_open_mpi=True).run() == 0
+    assert Supervisor([str(fake.program)], fake.folder, 4, 3, is_open_mpi=True).run() == 0
     assert capfd.readouterr().out == "SIGTERM\n"
 
 
 def test_a_death_after_a_request_to_stop_is_no_reason_to_start_again(fake):
     fake.plays("signal.signal(signal.SIGTERM, lambda *args: die()); wait_for()")
     signalled(fake, signal.SIGTERM)
-    assert Supervisor([str(fake.program)], fake.folder, 3).run() == 137
+    assert Supervisor([str(fake.program)], fake.folder, 4, 3).run() == 137
     assert len(fake.starts) == 1
 
 
@@ -231,7 +245,7 @@ def test_handlers_are_those_of_before_afterwards(supervise_fake):
 
 def test_mpirun_is_told_when_launch_itself_is_killed(fake, tmp_path):
     fake.plays("wait_for(signal.SIGTERM)")
-    supervisor = f"Supervisor([{str(fake.program)!r}], Path('x'), 3).run()"
+    supervisor = f"Supervisor([{str(fake.program)!r}], Path('x'), 4, 3).run()"
     code = f"from pathlib import Path; from adsp_mpi.cli.launch import Supervisor; {supervisor}"
     with (tmp_path / "said").open("w") as said:
         launched = subprocess.Popen([sys.executable, "-c", code], stdout=said)
@@ -248,7 +262,7 @@ def start(fake, script):
     """Run one job to its end; return its status and mark."""
     fake.plays(script)
     with Job([str(fake.program)], signal.SIGTERM) as job:
-        return job.wait(), job._mark
+        return job.wait(), job.mark
 
 
 @pytest.mark.parametrize("end", ["die()", "sys.exit(0)"])
@@ -261,9 +275,9 @@ def test_no_process_outlives_mpirun(fake, end):
 def test_a_job_left_by_an_exception_is_ended(fake):
     fake.plays("time.sleep(60)")
     with suppress(ZeroDivisionError), Job([str(fake.program)], signal.SIGTERM) as job:
-        assert list(marked(job._mark))
+        assert list(marked(job.mark))
         raise ZeroDivisionError
-    assert list(marked(job._mark)) == []
+    assert list(marked(job.mark)) == []
 
 
 def test_shared_memory_of_a_killed_job_is_removed(fake, shm_name):
@@ -350,6 +364,8 @@ def test_a_run_s_own_name_and_folder_are_kept(fake, tmp_path, place, capsys):
         ("-n 3 --mpirun nowhere", "--mpirun must be a program that can be started, got 'nowhere'"),
         ("-n 3 --set run.seed=1", "option must be one that launch --help shows, got '--set'"),
         ("-n 3 -- simulate", "the command after -- must be train or resume, got 'simulate'"),
+        ("-n 3 -- resume nowhere", "run must be a folder with config.toml, got 'nowhere'"),
+        ("-n 3 -- resume", "RUN must be given: see python -m adsp_mpi resume --help"),
         ("-n 3 -- train --confg x", "option must be one that python -m adsp_mpi train --help shows, got '--confg'"),
         ("-n 3 -- --set run.seed=-1", "run.seed must be >= 0, got -1"),
         ("-n 3 -- --config nowhere.toml", "--config must be a readable TOML file, got 'nowhere.toml'"),
@@ -388,6 +404,14 @@ def test_mpirun_is_sought_beside_python_then_on_the_path(fake, monkeypatch, tmp_
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(["launch", "-n", "2"]) == 2
     assert capsys.readouterr().err.startswith(f"adsp_mpi: mpirun must be beside {tmp_path}/python or on PATH")
+
+
+def test_an_interrupted_run_may_be_named_instead(fake, run_folder, capsys):
+    fake.plays("die()", "sys.exit(0)")
+    args = ["resume", str(run_folder), "--set", "stop.max_time_s=100"]
+    assert launched(fake, "--", *args) == 0
+    assert fake.starts[0][5:] == args
+    assert f"going on with {run_folder} from version" in capsys.readouterr().err
 
 
 def test_help_of_both_commands_is_shown(capsys):
