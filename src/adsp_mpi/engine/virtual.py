@@ -77,20 +77,20 @@ class VirtualDriver:
 
     def _run(self) -> Outcome:
         while self._present:  # a tick still to come is nobody's business
-            wish = self._recorder.wish()
-            if wish is not Wish.NOTHING:
+            if self._server.stop_reason is None and (wish := self._recorder.wish()) is not Wish.NOTHING:
                 self._recorder.save(self.snapshot(), is_last=wish is Wish.STOP)
-            if wish is Wish.STOP:
-                self._server.stop(self._now_s, self._recorder.stop_reason)
-                return final_outcome(
-                    self._testbed, self._server, self._published.current, self._now_s, is_finished=False
-                )
+                if wish is Wish.STOP:
+                    self._server.stop(self._now_s, self._recorder.stop_reason)
+                    return self._outcome(is_finished=False)
             self._now_s, _, what, index, value = heapq.heappop(self._events)
             if what == "tick":
                 self._tick()
             else:
                 self._actions[what](self._workers[index], value)
-        return final_outcome(self._testbed, self._server, self._published.current, self._now_s)
+        return self._outcome(is_finished=True)
+
+    def _outcome(self, is_finished: bool) -> Outcome:
+        return final_outcome(self._testbed, self._server, self._published.current, self._now_s, is_finished)
 
     def _new_worker(self, index: int, device: Device, worker: Worker) -> _VirtualWorker:
         return _VirtualWorker(index, device, worker, worker.program(), self._server.statuses[index])
