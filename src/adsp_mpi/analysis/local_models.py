@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from adsp_mpi.analysis.tables import Table, from_columns
 
@@ -16,7 +18,7 @@ class Departure(NamedTuple):
     Attributes
     ----------
     version : of the global parameters W, just before; -1 if the commit was refused
-    update : ‖U‖/‖W‖, U the update committed
+    update : ‖U‖/‖W‖, U the update committed; nan if W is nothing
     distance : ‖w − W‖/‖W‖, w the local parameters; beside U it holds what others had committed since the pull
     """
 
@@ -50,9 +52,14 @@ def local_models_table(
     }
     for quantity, symbol in (("update", "‖U‖/‖W‖"), ("distance", "‖w−W‖/‖W‖")):
         values = [np.array([getattr(each, quantity) for each in mine[worker]]) for worker in workers]
-        columns[f"mean {symbol}"] = [*(each.mean() for each in values), None]
+        columns[f"mean {symbol}"] = [*(_mean(each) for each in values), None]
         columns[f"last {symbol}"] = [*(each[-1] for each in values), None]
     scores = [*(tested[worker] for worker in workers), tested_global]
     columns["test loss"] = [loss for loss, _ in scores]
     columns["test accuracy"] = [accuracy for _, accuracy in scores]
     return from_columns("local_models", "Local models, the last of each worker", columns)
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan

@@ -47,7 +47,6 @@ def test_the_report_names_the_run_and_leaves_out_what_there_is_not():
     assert "\nWorkers\n\nworker " in report
     assert "\nGlobal loss\n\ntime_s  version" in report
     assert "Rate search" not in report
-    assert "Remarks" not in report
     assert "environment" not in report
     for line in report.splitlines():
         assert line == line.rstrip()
