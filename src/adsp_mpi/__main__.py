@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from adsp_mpi.cli.ranks import MEETING_S, Ranks, complain, is_launched, with_command
+from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.errors import AdspError, ConfigError, StalledError
 
 if TYPE_CHECKING:
@@ -39,17 +40,20 @@ def _as_rank(args: list[str]) -> int:
 
     Collective: yes.  RMA: see `adsp_mpi.train`.
     """
-    try:
-        from mpi4py import MPI
-    except (ImportError, RuntimeError) as exc:  # mpi4py looks for the library when it is imported
-        if args[0] == "doctor":
-            return _alone(args)
-        complain(
-            f"MPI must be installed beside mpi4py (ask python -m adsp_mpi doctor), got: {str(exc).splitlines()[0]}"
-        )
-        return ConfigError.exit_status
+    with StopRequest() as stop:  # a run that is asked to stop while it starts ends as soon as it has begun
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as exc:  # mpi4py looks for the library when it is imported
+            if args[0] == "doctor":
+                return _alone(args)
+            reason = str(exc).splitlines()[0]
+            complain(f"MPI must be installed beside mpi4py (ask python -m adsp_mpi doctor), got: {reason}")
+            return ConfigError.exit_status
+        stop.hold()
+        return _in_world(args, MPI.COMM_WORLD)
 
-    world = MPI.COMM_WORLD
+
+def _in_world(args: list[str], world: MPI.Intracomm) -> int:
     if world.size == 1 and os.environ.get("SLURM_PROCID", "0") != "0":
         # one of many processes that each take themselves for the only rank: the first speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

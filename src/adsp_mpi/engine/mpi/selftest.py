@@ -33,7 +33,7 @@ from adsp_mpi.store import selftest as storage
 
 DEADLINE_S = 10.0  # of one probe
 START_DEADLINE_S = 60.0  # until all ranks have imported what they need
-ABORT_S = 2.0  # that MPI gets to end the job
+ABORT_S = 10.0  # that MPI gets to end the job
 CNN_PARAMETERS = 1_068_298  # of the paper's model
 GiveUp = Callable[[Sequence[Finding]], None]
 

@@ -26,6 +26,7 @@ _LEVELS = {
     MPI.THREAD_SERIALIZED: "serialized",
     MPI.THREAD_MULTIPLE: "multiple",
 }
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _N_SLEEPS = 50
 _SIGNAL_S = 0.5
 _LIBRARIES = {"Open MPI": "Open MPI", "MPICH": "HYDRA", "Intel MPI": "Intel"}  # and what their mpirun says of itself
@@ -36,7 +37,7 @@ def facts() -> Facts:
     return Facts(
         node=MPI.Get_processor_name(),
         cores=frozenset(os.sched_getaffinity(0)),
-        quota=_core_quota(),
+        quota=core_quota(),
         n_cpus=os.cpu_count() or 1,
         load=os.getloadavg()[0],
         thread_level=_LEVELS[MPI.Query_thread()],
@@ -44,6 +45,11 @@ def facts() -> Facts:
         overshoot_s=median(_overshoot_s() for _ in range(_N_SLEEPS)),
         is_cache_shared=is_cache_shared(),
     )
+
+
+def vendor() -> str:
+    """Return whose MPI this is, as mpi4py calls it."""
+    return MPI.get_vendor()[0]
 
 
 def library_name() -> str:
@@ -89,7 +95,7 @@ def environment(names: Sequence[str]) -> dict[str, str]:
 
 def fits_library(mpirun: Path) -> bool:
     """Whether a launcher is of the library's kind, or of a kind that is not known."""
-    expected = _LIBRARIES.get(MPI.get_vendor()[0])
+    expected = _LIBRARIES.get(vendor())
     try:
         said = subprocess.run([mpirun, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -135,7 +141,7 @@ def _has_signals() -> bool:
     return bool(seen)
 
 
-def _core_quota() -> float:
+def core_quota() -> float:
     """Return how many cores' worth of time the control groups of this process allow: Linux only."""
     limits = [math.inf]
     for text in _group_files("cpu.max", "cpu"):  # "200000 100000" or "max 100000"
@@ -157,11 +163,11 @@ def _available_memory() -> int:
 
 def _group_files(name: str, controller: str) -> Iterator[str]:
     """Yield what a file says in each control group of this process that has it, innermost first; versions 1 and 2."""
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+    for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        root = Path("/sys/fs/cgroup") / (controller if controllers else "")
+        root = GROUPS / (controller if controllers else "")
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
             if folder.is_relative_to(root) and (folder / name).is_file():

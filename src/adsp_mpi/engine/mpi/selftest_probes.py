@@ -41,22 +41,17 @@ def windows(group: Group) -> dict[str, str]:
 
     Collective: yes.  RMA: passive target.
     """
-    node: Any = group.comm.Split_type(MPI.COMM_TYPE_SHARED)
-    memory = np.zeros(group.comm.size if group.comm.rank == 0 else 0, np.int64)
-    shared_bytes = 8 * node.size if node.rank == 0 else 0
-    errors = {
-        "Allocate": _error(group, lambda: MPI.Win.Allocate(memory.nbytes, 8, comm=group.comm), group.comm.rank),
-        "Allocate_shared": _error(group, lambda: MPI.Win.Allocate_shared(shared_bytes, 8, comm=node), node.rank),
-        "Create": _error(group, lambda: MPI.Win.Create(memory, 8, comm=group.comm), group.comm.rank),
-    }
+    node = group.comm.Split_type(MPI.COMM_TYPE_SHARED)
+    errors = {kind: _error(group, partial(make, group.comm, node)) for kind, make in KINDS.items()}
     node.Free()
     return errors
 
 
-def _error(group: Group, make: Callable[[], MPI.Win], place: int) -> str:
-    sent, got = np.full(1, 1000 + place, np.int64), np.zeros(1, np.int64)
+def _error(group: Group, make: Callable[[], MPI.Win]) -> str:
     try:
         with _opened(group, make()) as win:
+            place = win.group.rank
+            sent, got = np.full(1, 1000 + place, np.int64), np.zeros(1, np.int64)
             win.Put(sent, 0, place)
             win.Flush(0)
             win.Get(got, 0, place)
@@ -64,6 +59,17 @@ def _error(group: Group, make: Callable[[], MPI.Win], place: int) -> str:
     except MPI.Exception as exc:
         return exc.Get_error_string()
     return "" if got[0] == sent[0] else "gives back something else"
+
+
+def _size_bytes(comm: MPI.Comm) -> int:
+    return 8 * comm.size if comm.rank == 0 else 0
+
+
+KINDS: dict[str, Callable[[Any, Any], MPI.Win]] = {  # of the communicators of all ranks and of the node's
+    "Allocate": lambda every, node: MPI.Win.Allocate(_size_bytes(every), 8, comm=every),
+    "Allocate_shared": lambda every, node: MPI.Win.Allocate_shared(_size_bytes(node), 8, comm=node),
+    "Create": lambda every, node: MPI.Win.Create(np.zeros(_size_bytes(every), "u1"), 8, comm=every),
+}
 
 
 def words(group: Group) -> tuple[int, int, int]:

@@ -1,0 +1,197 @@
+"""The probes of the self-test on real ranks, and probes that lie, hang or fail."""
+
+import os
+import time
+from itertools import cycle
+from math import inf
+
+import pytest
+from mpi4py import MPI
+
+from adsp_mpi.engine.mpi import selftest_commits, selftest_machine, selftest_probes
+from adsp_mpi.engine.mpi.selftest_group import Group, ProbeError
+
+COMM = MPI.COMM_WORLD
+
+
+def probed(probe):
+    """Return what a probe measured on all ranks, on all ranks."""
+    return COMM.allgather(probe(Group(COMM)))
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2, 3])
+def test_all_values_meet_on_rank_0_and_all_get_its_answer():
+    group = Group(COMM)
+    met = group.meet(COMM.rank, reply="go on")
+    assert met == (list(range(COMM.size)) if COMM.rank == 0 else "go on")
+    assert group.missing == set()
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([3])
+def test_an_error_on_one_rank_is_raised_on_rank_0():
+    if COMM.rank == 0:
+        with pytest.raises(ProbeError, match="rank 2: no window"):
+            Group(COMM).meet()
+    elif COMM.rank == 2:
+        COMM.send(ProbeError("rank 2: no window"), 0)
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2, 3])
+def test_windows_give_back_what_was_put():
+    assert probed(selftest_probes.windows) == [dict.fromkeys(("Allocate", "Allocate_shared", "Create"), "")] * COMM.size
+
+
+@pytest.mark.parallel([2])
+def test_a_window_that_cannot_be_made_is_told(monkeypatch):
+    def refuse(every, node):
+        raise MPI.Exception(MPI.ERR_WIN)
+
+    monkeypatch.setattr(selftest_probes, "KINDS", selftest_probes.KINDS | {"Create": refuse})
+    what = MPI.Exception(MPI.ERR_WIN).Get_error_string()
+    assert probed(selftest_probes.windows) == [{"Allocate": "", "Allocate_shared": "", "Create": what}] * 2
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2, 3])
+def test_words_are_read_whole_in_both_directions():
+    for n_reads, n_torn, n_changes in probed(selftest_probes.words):
+        assert n_reads > 100
+        assert n_torn == 0
+        assert n_changes > 0
+
+
+def test_torn_words_are_counted():
+    n_reads, n_torn, n_changes = selftest_probes.counted(cycle([0, -1, 0x0000FFFF, 0]))
+    assert n_torn == pytest.approx(n_reads / 4, abs=1)
+    assert n_changes == pytest.approx(n_reads * 3 / 4, abs=1)
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2, 3])
+def test_put_and_get_end_while_rank_0_sleeps():
+    on_rank_0, *waits_s = probed(selftest_probes.progress)
+    assert on_rank_0 == 0
+    assert max(waits_s) < selftest_probes.ASLEEP_S / 2
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2, 3])
+def test_one_worker_of_a_node_commits():
+    nobody, transfers, *others = probed(selftest_commits.commits)
+    assert [nobody, *others] == [None] * (COMM.size - 1)
+    assert transfers.is_near
+    assert transfers.vector_bytes == 4_000_000
+    assert 0 < transfers.word_s < 1
+    assert 0 < transfers.put_s < transfers.vector_s < 1
+    assert 0 < transfers.copy_s < 1
+    assert 0 < transfers.pull_s < 1
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([3])
+def test_the_clocks_of_a_node_are_one():
+    apart_s, *nothing = probed(selftest_probes.clocks)
+    assert apart_s == {1: 0.0, 2: 0.0}
+    assert nothing == [{}, {}]
+
+
+@pytest.mark.parallel([2])
+def test_a_clock_of_its_own_is_noticed(monkeypatch):
+    if COMM.rank == 1:
+        monkeypatch.setattr(selftest_probes.time, "monotonic", lambda: time.perf_counter() + 7.0)
+    apart_s, _ = probed(selftest_probes.clocks)
+    assert apart_s[1] == pytest.approx(7.0, abs=0.5)
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2])
+def test_waiting_as_in_a_run_costs_less_than_inside_mpi():
+    _, (blocking, polite) = probed(selftest_probes.waits)
+    assert 0 <= polite < 0.5
+    assert polite < blocking
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2])
+def test_facts_of_a_rank():
+    for facts in COMM.allgather(selftest_machine.facts()):
+        assert facts.has_signals
+        assert facts.thread_level == "multiple"
+        assert facts.cores == frozenset(os.sched_getaffinity(0))
+        assert 0 <= facts.overshoot_s < 1
+
+
+@pytest.fixture
+def control_groups(tmp_path, monkeypatch):
+    """Return a function that puts this process into control groups; each has the files that are given for it."""
+
+    def enter(groups, *lines):
+        for name, text in groups.items():
+            file = tmp_path / "groups" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text + "\n")
+        (tmp_path / "own").write_text("\n".join(lines))
+        monkeypatch.setattr(selftest_machine, "OWN_GROUPS", tmp_path / "own")
+        monkeypatch.setattr(selftest_machine, "GROUPS", tmp_path / "groups")
+
+    return enter
+
+
+@pytest.mark.parametrize(
+    ("groups", "line", "cores"),
+    [
+        ({}, "0::/", inf),
+        ({"cpu.max": "max 100000"}, "0::/", inf),
+        ({"cpu.max": "150000 100000"}, "0::/", 1.5),
+        ({"job/cpu.max": "300000 100000", "job/step/cpu.max": "max 100000"}, "0::/job/step", 3.0),
+        ({"job/cpu.max": "300000 100000", "job/step/cpu.max": "200000 100000"}, "0::/job/step", 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu:/", inf),
+        ({"cpu/job/cpu.cfs_quota_us": "250000", "cpu/job/cpu.cfs_period_us": "100000"}, "4:cpu:/job", 2.5),
+        ({"cpu/job/cpu.cfs_quota_us": "250000", "cpu/job/cpu.cfs_period_us": "100000"}, "4:memory:/job", inf),
+    ],
+)
+def test_the_core_quota_is_that_of_the_control_groups(groups, line, cores, control_groups):
+    control_groups(groups, line)
+    assert selftest_machine.core_quota() == cores
+
+
+def test_free_memory_is_at_most_what_the_control_groups_allow(control_groups):
+    control_groups({"memory.max": "max"}, "0::/")
+    assert selftest_machine.free_memory()["memory"] > 5000
+    control_groups({"memory.max": "5000"}, "0::/")
+    assert selftest_machine.free_memory()["memory"] == 5000
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [("HYDRA build details:", True), ("mpirun (Open MPI) 5.0.11", False), ("mine", True)],
+)
+def test_a_launcher_is_known_by_its_own_word(said, fits, tmp_path, monkeypatch):
+    mpirun = tmp_path / "mpirun"
+    mpirun.write_text(f"#!/bin/sh\necho '{said}'\n")
+    mpirun.chmod(0o755)
+    monkeypatch.setattr(selftest_machine, "vendor", lambda: "MPICH")
+    assert selftest_machine.fits_library(mpirun) == fits
+
+
+@pytest.mark.parametrize(
+    ("environ", "started"),
+    [
+        ({}, (1, False)),
+        ({"PMI_SIZE": "3"}, (3, False)),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, (4, False)),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS": "4"}, (4, True)),
+        ({"SLURM_NTASKS": "4"}, (1, False)),
+        ({"SLURM_STEP_NUM_TASKS": "2", "PMI_SIZE": "4"}, (4, False)),
+    ],
+    ids=["alone", "mpich", "open mpi", "srun", "allocation", "mpich on two nodes"],
+)
+def test_launchers_say_how_many_they_started(environ, started, monkeypatch):
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert selftest_machine.started_together() == started
