@@ -71,7 +71,7 @@ def _lead(args: list[str], world: MPI.Intracomm) -> int:
     ranks = Ranks(world)
     status = run(args, ranks)
     ranks.dismiss(status)
-    if status != 0 and world.size > 1:
+    if status not in (0, INTERRUPTED) and world.size > 1:  # an interrupted run has ended on all ranks
         _meet(world, status)
     return status
 

@@ -13,7 +13,8 @@ ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 class StopRequest:
     """Take note of SIGTERM, SIGUSR1 and SIGINT within a ``with`` block; SIGINT after any of them interrupts as ever.
 
-    Outside of the main thread, where Python allows no handlers, nothing is noted.
+    One inside of another knows what that has noted, and tells it in the end what it has noted itself. Outside of the
+    main thread, where Python allows no handlers, nothing is noted.
 
     Attributes
     ----------
@@ -36,18 +37,33 @@ class StopRequest:
         where = f" on rank {self._rank}" if self._rank else ""
         return f"asked to by {signal.Signals(self.number).name}{where}"
 
+    @property
+    def _outer(self) -> StopRequest | None:
+        owner = getattr(self._before.get(signal.SIGTERM), "__self__", None)
+        return owner if isinstance(owner, StopRequest) else None
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = self.number or number
 
-    def __enter__(self) -> Self:
+    def hold(self) -> None:
+        """Set the handlers again, after a library has set its own."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._on_signal) for number in ASKING}
+            for number in ASKING:
+                before = signal.signal(number, self._on_signal)
+                self._before.setdefault(number, before)
+
+    def __enter__(self) -> Self:
+        self.hold()
+        if outer := self._outer:
+            self.number, self._rank = outer.number, outer._rank
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if outer := self._outer:
+            outer.number, outer._rank = self.number, self._rank
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
