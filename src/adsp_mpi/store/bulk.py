@@ -28,7 +28,7 @@ class Place(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def raw(array: Array) -> npt.NDArray[np.uint8]:
+def _raw(array: Array) -> npt.NDArray[np.uint8]:
     """Return the bytes of an array in C order, without a copy if it has that order."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
@@ -81,7 +81,7 @@ def write_bulk(path: Path, pieces: Iterable[tuple[Place, Array]]) -> None:
     with path.open("r+b", buffering=0) as file:
         for where, array in pieces:
             if where.offset is not None:
-                _write(file.fileno(), raw(array).data, where.offset)
+                _write(file.fileno(), _raw(array).data, where.offset)
 
 
 def read_bulk(path: Path, places: Iterable[Place]) -> list[Array]:
@@ -109,7 +109,7 @@ def _read(descriptor: int, where: Place) -> Array:
     if size_bytes > os.fstat(descriptor).st_size:
         raise OSError("an array is larger than the file")
     array = np.empty(where.shape, where.dtype)
-    data, done = raw(array).data, 0
+    data, done = _raw(array).data, 0
     while done < len(data):
         assert where.offset is not None
         n_read = os.preadv(descriptor, [data[done : done + _SLICE_BYTES]], where.offset + done)

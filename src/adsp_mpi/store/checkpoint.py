@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,15 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from adsp_mpi.errors import TraceError
-from adsp_mpi.store.bulk import place, raw, read_bulk, reserve, try_space, write_bulk
+from adsp_mpi.store.bulk import place, read_bulk, reserve, try_space, write_bulk
 from adsp_mpi.store.files import reason, replacement
+from adsp_mpi.store.seal import HEAD_BYTES, is_sealed, is_unbroken, seal
 from adsp_mpi.store.state import State, decode, encode
 from adsp_mpi.store.trace import Attribute
 
 Array = npt.NDArray[Any]
 
 FORMAT = "adsp_mpi checkpoint"
-SCHEMA_VERSION = 2  # 1: parameters alone, which the check sum covered
+SCHEMA_VERSION = 2  # 1: parameters alone, and a check sum over them as their attribute
+
+_UNREADABLE = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, struct.error)  # damage
 
 _TEXT = "state/plain"
 _ARRAYS = "state/arrays"
@@ -102,19 +106,18 @@ def write_checkpoint(
     layout = tuple(LayoutEntry(entry.name, entry.offset, tuple(entry.shape)) for entry in layout_entries)
     attributes = {name: _plain(value) for name, value in attributes.items()}
     arrays = {"parameters": parameters, **({} if state is None else _state_arrays(state))}
-    digest = _digest(Checkpoint(parameters, layout, version, attributes), arrays)
     try:
         with replacement(path) as aside:
             try_space(aside, arrays.values(), 2 * len(json.dumps(attributes)) + 1024 * len(layout))
-            with h5py.File(aside, "w") as file:
+            with h5py.File(aside, "w", userblock_size=HEAD_BYTES) as file:
                 file.attrs["format"] = FORMAT
                 file.attrs["schema_version"] = SCHEMA_VERSION
                 file.attrs["version"] = version
-                file.attrs["sha256"] = digest
                 file.create_group("attributes").attrs.update(attributes)
                 _write_layout(file.create_group("layout"), layout)
                 places = [reserve(file, name, array) for name, array in arrays.items()]
             write_bulk(aside, zip(places, arrays.values(), strict=True))
+            seal(aside)
     except (OSError, RuntimeError) as exc:
         raise TraceError(f"checkpoint must be a file that can be written, got {str(path)!r} ({reason(exc)})") from exc
 
@@ -129,31 +132,37 @@ def read_checkpoint(path: Path) -> Checkpoint:
     import h5py
 
     try:
+        if is_sealed(path) and not is_unbroken(path):
+            raise _damaged(path)
         with h5py.File(path, "r") as file:
-            schema = _schema(file, path)
-            expected = (file["parameters"] if schema == 1 else file).attrs["sha256"]
+            _check_kind(file, path)
             names = ["parameters", *_state_names(file)]
             places = [place(file[name]) for name in names]
             layout, version = _read_layout(file["layout"]), int(file.attrs["version"])
             attributes = {name: _plain(value) for name, value in file["attributes"].attrs.items()}
+            sha256 = file["parameters"].attrs.get("sha256")
         arrays = dict(zip(names, read_bulk(path, places), strict=True))
-        found = Checkpoint(arrays["parameters"], layout, version, attributes)
-        if (_parameter_digest(found.parameters) if schema == 1 else _digest(found, arrays)) != expected:
-            raise TraceError(f"checkpoint must match its check sum, got damaged contents in {str(path)!r}")
-        return replace(found, state=_state(arrays)) if _TEXT in arrays else found
+        if not is_sealed(path) and hashlib.sha256(arrays["parameters"].data).hexdigest() != sha256:  # schema 1
+            raise _damaged(path)
+        return Checkpoint(
+            arrays["parameters"], layout, version, attributes, _state(arrays) if _TEXT in arrays else None
+        )
     except FileNotFoundError as exc:
         raise TraceError(f"checkpoint must be an existing file, got {str(path)!r}") from exc
-    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as exc:
+    except _UNREADABLE as exc:
         raise TraceError(f"checkpoint must be a whole HDF5 file, got {str(path)!r} ({reason(exc)})") from exc
 
 
-def _schema(file: Any, path: Path) -> int:
+def _damaged(path: Path) -> TraceError:
+    return TraceError(f"checkpoint must match its check sum, got damaged contents in {str(path)!r}")
+
+
+def _check_kind(file: Any, path: Path) -> None:
     if file.attrs.get("format") != FORMAT:
         raise TraceError(f"checkpoint must be a checkpoint of adsp_mpi, got {str(path)!r}")
     schema = int(file.attrs["schema_version"])
     if schema > SCHEMA_VERSION:
         raise TraceError(f"checkpoint must be of schema {SCHEMA_VERSION} or older, got {schema} in {str(path)!r}")
-    return schema
 
 
 def _state_arrays(state: State) -> dict[str, Array]:
@@ -186,24 +195,6 @@ def _read_layout(group: Any) -> tuple[LayoutEntry, ...]:
         LayoutEntry(str(name), int(offset), tuple(map(int, shape)))
         for name, offset, shape in zip(names, offsets, shapes, strict=True)
     )
-
-
-def _digest(checkpoint: Checkpoint, arrays: Mapping[str, Array]) -> str:
-    """Return the hash of all that a file holds: the facts and what the arrays are as JSON, then the arrays' bytes."""
-    facts = [
-        checkpoint.version,
-        checkpoint.layout,
-        dict(sorted(checkpoint.attributes.items())),
-        [(name, array.dtype.str, array.shape) for name, array in arrays.items()],
-    ]
-    digest = hashlib.sha256(json.dumps(facts).encode())
-    for array in arrays.values():
-        digest.update(raw(array).data)
-    return digest.hexdigest()
-
-
-def _parameter_digest(parameters: Array) -> str:
-    return hashlib.sha256(raw(parameters).data).hexdigest()
 
 
 def _plain(value: Any) -> Attribute:

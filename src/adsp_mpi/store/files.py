@@ -18,9 +18,9 @@ def replacement(path: Path) -> Iterator[Path]:
     aside = path.with_name(path.name + ".partial")
     try:
         yield aside
-        _fsync(aside)
+        fsync(aside)
         os.replace(aside, path)
-        _fsync(path.parent)
+        fsync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -34,7 +34,8 @@ def reason(exc: Exception) -> str:
     return os.strerror(code) if code else lines[0] if lines else type(exc).__name__
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Wait until what was written to a file, or done to the names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -44,7 +44,7 @@ def decode(text: str, arrays: Sequence[Array]) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError, LookupError
+    ValueError, LookupError, TypeError, struct.error
         if text and arrays are not of one another
     """
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from adsp_mpi.errors import TraceError
-from adsp_mpi.store.files import reason, replacement
+from adsp_mpi.store.files import fsync, reason, replacement
 from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION, TABLES, Column
 from adsp_mpi.store.trace import Attribute, Columns, RecordedTrace, Trace, columns_of
 
@@ -55,7 +55,7 @@ class TraceFile:
         else:
             self._file = _cut(path, trace.attributes, self._n_rows)
         self._datasets = {table: _datasets(self._file, table) for table in TABLES}
-        self._is_broken = False
+        self._failure: TraceError | None = None
 
     @classmethod
     def resume(cls, path: Path, trace: Trace, n_rows: Mapping[str, int]) -> Self:
@@ -92,19 +92,27 @@ class TraceFile:
         TraceError
             if the file cannot take them; what was flushed before can still be read, and nothing more is written
         """
+        if self._failure is not None:
+            raise self._failure
         columns = {table: columns_of(table, rows) for table in TABLES if (rows := self._trace.take(table))}
         try:
-            self._is_broken = True  # until it is seen not to be
             if columns:
                 self._take_space(columns)
             for table, values in columns.items():
                 _append(self._datasets[table], values)
             self._file.flush()
-            self._is_broken = False
         except (OSError, RuntimeError) as exc:
-            raise _unwritable(self._path, exc) from exc
+            self._failure = _unwritable(self._path, exc)
+            raise self._failure from exc
         for table, values in columns.items():
             self._n_rows[table] += _n_values(values)
+
+    def sync(self) -> None:
+        """Wait until what is flushed is on the disk, safe from what kills the machine; may run in a thread."""
+        try:
+            fsync(self._path)
+        except OSError as exc:
+            raise _unwritable(self._path, exc) from exc
 
     def _take_space(self, tables: Mapping[str, Columns]) -> None:
         # A full disk must be met while nothing is written: HDF5 leaves a damaged file and crashes later.
@@ -118,11 +126,17 @@ class TraceFile:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if not self._is_broken:
+            if self._failure is None:
                 self.append()
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        try:
             os.ftruncate(self._file.id.get_vfd_handle(), self._file.id.get_filesize())  # what was taken and not needed
             self._file.close()
+        except (OSError, RuntimeError) as exc:
+            raise _unwritable(self._path, exc) from exc
 
 
 def read_trace(path: Path) -> RecordedTrace:
@@ -211,6 +225,8 @@ def _open(path: Path) -> Any:
         return h5py.File(path, "r+")
     except BlockingIOError as exc:
         raise _locked(path) from exc
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
 
 
 def _image(attributes: Mapping[str, Attribute], tables: Mapping[str, Columns]) -> bytes:
