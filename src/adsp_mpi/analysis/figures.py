@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from adsp_mpi.analysis.panels import (
+    COMPACT,
     Run,
     draw_commits,
     draw_counts,
@@ -32,7 +33,7 @@ _WIDTH_INCHES = 7.2
 
 def run_figure(trace: TraceView, target_loss: float | None = None) -> Figure:
     """Return the figure of one run: global loss, time split, commits of each worker over time, staleness."""
-    with our_style():
+    with our_style(**COMPACT):
         figure = Figure(figsize=(_WIDTH_INCHES, 5.0), layout="constrained")
         axes = figure.subplot_mosaic("ab;cd")
         draw_windows(axes["a"], trace)

@@ -24,6 +24,7 @@ from adsp_mpi.store.trace import TraceView
 _WIDTH_INCHES, _HEIGHT_INCHES = 3.6, 2.5
 _ROW_INCHES, _HIGHEST_INCHES = 0.2, 4.5  # of a bar, and of a panel of many
 _LEGEND_INCHES = 0.15  # a row of it
+_LONGEST = 24  # characters of a run's name that a figure has room for
 _OVERVIEW = {
     "workers": "workers",
     "time_to_target_s": "time to target (s)",
@@ -94,7 +95,12 @@ def html_page(runs: Sequence[PageRun]) -> str:
 def _labels(runs: Sequence[PageRun]) -> list[str]:
     """Return the shortest names that tell the runs apart in a figure."""
     schemes = [str(run.summary["scheme"]) for run in runs]
-    return schemes if len(set(schemes)) == len(runs) else [panels.short(run.name) for run in runs]
+    return schemes if len(set(schemes)) == len(runs) else _short_names(runs)
+
+
+def _short_names(runs: Sequence[PageRun]) -> list[str]:
+    names = [panels.short(run.name, _LONGEST) for run in runs]
+    return names if len(set(names)) == len(runs) else [f"{i}: {name}" for i, name in enumerate(names, start=1)]
 
 
 def _page_title(runs: Sequence[PageRun]) -> str:
@@ -106,7 +112,10 @@ def _overview(runs: Sequence[PageRun]) -> Table:
         known = summary[key]
         return 100 * known if known is not None and _OVERVIEW[key].endswith("%") else known
 
-    rows = [[run.name, run.summary["scheme"], *(value(run.summary, key) for key in _OVERVIEW)] for run in runs]
+    rows = [
+        [name, run.summary["scheme"], *(value(run.summary, key) for key in _OVERVIEW)]
+        for name, run in zip(_short_names(runs), runs, strict=True)
+    ]
     return Table("overview", "Runs", ["run", "scheme", *_OVERVIEW.values()], rows)
 
 
@@ -114,6 +123,8 @@ def _compared(runs: Sequence[PageRun], labels: Sequence[str]) -> list[_Shown]:
     pairs = [(run.summary, run.trace) for run in runs]
     summaries, traces = [run.summary for run in runs], [run.trace for run in runs]
     bars_inches = _bars_inches(len(runs))
+    is_long = max(map(len, labels)) > _LONGEST // 2
+    columns = 1 if is_long else 2  # of a legend of labels
 
     def losses(axes: Axes) -> None:
         panels.draw_losses(axes, traces, labels, [summary["target_loss"] for summary in summaries])
@@ -124,13 +135,19 @@ def _compared(runs: Sequence[PageRun], labels: Sequence[str]) -> list[_Shown]:
         panels.name_rows(axes, labels)
 
     return [
-        _shown("all-loss", "Global loss", losses, "Lower and further left is better. A diamond: converged.", columns=2),
+        _shown(
+            "all-loss",
+            "Global loss",
+            losses,
+            "Lower and further left is better. A diamond: converged.",
+            columns=columns,
+        ),
         _shown(
             "all-accuracy",
             "Accuracy",
             lambda axes: panels.draw_accuracies(axes, traces, labels),
             "On the validation split. Higher and further left is better.",
-            columns=2,
+            columns=columns,
         ),
         _shown(
             "all-target",
@@ -145,6 +162,7 @@ def _compared(runs: Sequence[PageRun], labels: Sequence[str]) -> list[_Shown]:
             partial(rows_of, lambda axes: panels.draw_run_split(axes, summaries)),
             "What all workers of a run did with their time. Only computing is useful.",
             bars_inches,
+            columns=2 if is_long else 4,
         ),
         _shown(
             "all-counts",
@@ -276,7 +294,7 @@ def _shown(
     columns: int = 4,
 ) -> _Shown:
     """Draw one panel; its legend goes above it, its title into the page."""
-    with panels.our_style(legend_columnspacing=0.8, legend_handlelength=1.4, legend_handletextpad=0.4):
+    with panels.our_style(**panels.COMPACT):
         figure = Figure(layout="constrained")
         axes = figure.subplots()
         draw(axes)

@@ -46,9 +46,9 @@ _LINE_STYLES = (  # of runs with one colour
 )
 
 _FEW_SAMPLES = 30  # up to these, each sample of the loss has its mark
-_LONG = 40  # characters of a run's label that there is room for
 LEGEND_POINTS = 7.0  # size of a legend; a row of it needs one and a half
 _NARROW = 0.04  # a search window of a smaller share of the axis has no room for its rate
+COMPACT = {"legend_columnspacing": 0.8, "legend_handlelength": 1.4, "legend_handletextpad": 0.4}  # for narrow panels
 _STYLE = {
     "figure.dpi": 200,
     "font.size": 8,
@@ -265,10 +265,10 @@ def _colour(trace: TraceView) -> str:
     return SCHEME_COLOURS.get(str(trace.attributes["scheme"]), OTHER_COLOUR)
 
 
-def short(label: str) -> str:
+def short(label: str, longest: int = 40) -> str:
     """Return a label without its middle if it is too long."""
-    half = _LONG // 2
-    return label if len(label) <= _LONG else f"{label[:half]}…{label[1 - half :]}"
+    half = longest // 2
+    return label if len(label) <= longest else f"{label[:half]}…{label[1 - half :]}"
 
 
 def subject(trace: TraceView) -> str:
