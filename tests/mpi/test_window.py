@@ -172,7 +172,7 @@ def hammer_status():
 
 def written_status(count):
     """Return a status record all of whose numbers are `count`; writing it adds one to the heartbeat."""
-    numbers = dict.fromkeys(("steps", "commits", "overruns", "retries"), count)
+    numbers = dict.fromkeys(("steps", "samples", "overruns", "retries"), count)
     times = dict.fromkeys(("compute_s", "communication_s", "blocked_s", "other_s", "worst_overrun"), float(count))
     return WorkerStatus(heartbeat=count - 1, **numbers, **times)
 

@@ -1,6 +1,7 @@
 """The server, told events by hand: acknowledgements, releases, versions, staleness, refusals, ends."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Commit
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.engine.server import Server
+from adsp_mpi.plain import from_plain
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync import scheme_class
@@ -35,12 +37,15 @@ class Bench:
         self.rules = rules(config.sync, setting)
         self.server = Server(self.rules, setting, config, self.published, self.trace)
         self.numbers = [0] * n_workers
+        self.next_steps = [0] * n_workers
         self.server.take_changed()
 
     def commit(self, worker, value=1.0, base=0, now_s=1.0, steps=1):
         """Hand in an update that is `value` everywhere; return the workers told something."""
         self.numbers[worker] += 1
-        header = Commit(worker, self.numbers[worker], 0, steps, 8, 0.1, base, True, 0.0, math.nan, 0, 0.5)
+        first_step = self.next_steps[worker]
+        self.next_steps[worker] += steps
+        header = Commit(worker, self.numbers[worker], first_step, steps, 8, 0.1, base, True, 0.0, math.nan, 0, 0.5)
         self.server.on_commit(header, np.full(N_PARAMETERS, value, np.float32), now_s)
         return self.server.take_changed()
 
@@ -346,8 +351,8 @@ def test_departures_after_the_end_are_only_noted():
 
 def test_a_worker_whose_commits_are_never_finite_is_told_to_stop_and_nobody_waits_for_it():
     bench = Bench("bsp")
+    bench.commit(0)
     for _ in range(3):
-        bench.commit(0)
         bench.commit(1, value=math.nan)
     assert bench.server.controls[1].stop
     assert not bench.server.controls[0].stop
@@ -359,3 +364,102 @@ def test_a_loss_that_is_not_finite_ends_the_run():
     bench = Bench("asp")
     bench.server.on_loss(sample(1.0, math.nan), 1.5)
     assert (bench.server.stop_reason, bench.server.stopped_s) == ("the global loss is not finite", 1.5)
+
+
+# ---- headers that cannot be ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"number": 3}, "it must be number 2"),
+        ({"number": 1}, "it must be number 2"),
+        ({"steps": 0}, "0 steps of 8 samples from step 5"),
+        ({"batch_size": 0}, "5 steps of 0 samples"),
+        ({"first_step": 4}, "from step 4"),
+        ({"base_version": 2}, "version 2 has not been published"),
+        ({"base_version": -1}, "version -1 has not been published"),
+        ({"learning_rate": math.nan}, "its learning rate is nan"),
+    ],
+)
+def test_a_header_that_cannot_be_is_refused_counted_and_named(wrong, complaint):
+    bench = Bench("asp")
+    bench.commit(0, steps=5)
+    good = Commit(0, 2, 5, 5, 8, 0.1, 1, True, 0.0, math.nan, 0, 0.5)
+    bad = replace(good, **wrong)
+    bench.server.on_commit(bad, np.ones(N_PARAMETERS, np.float32), 2.0)
+    assert (bench.published.version, bench.server.refused, len(bench.log("number"))) == (1, 1, 1)
+    control = bench.server.controls[0]
+    assert (control.acknowledged, control.released, control.pull) == (bad.number, bad.number, True)
+    (text,) = bench.trace.arrays("events")["text"]
+    assert text.startswith(f"commit {bad.number} refused: ")
+    assert complaint in text
+    after = replace(good, number=bad.number + 1, first_step=10)
+    bench.server.on_commit(after, np.ones(N_PARAMETERS, np.float32), 3.0)
+    assert bench.published.version == 2
+
+
+def test_three_refusals_in_a_row_of_any_kind_stop_a_worker():
+    bench = Bench("asp")
+    bench.commit(0, math.nan)
+    bench.server.on_bad_header(0, 2, "it has the header of another", 2.0)
+    assert not bench.server.controls[0].stop
+    bench.server.on_bad_header(0, 3, "it has the header of another", 3.0)
+    assert bench.server.controls[0].stop
+    assert bench.server.cluster.live == {1}
+    assert [kind for _, _, kind in bench.events()] == ["refused"] * 3 + ["left"]
+
+
+# ---- going on --------------------------------------------------------------------------------------------------------
+
+
+def test_workers_begin_after_their_last_settled_commit_and_held_ones_are_lost():
+    bench = Bench("bsp")
+    bench.commit(0, 1.0, steps=3)
+    bench.commit(1, 2.0, steps=2)
+    bench.commit(0, 4.0, base=1, steps=3)
+    state = bench.server.state()
+    assert [(s.number, s.next_step) for s in Server.worker_starts(state)] == [(1, 3), (1, 2)]
+    again = Bench("bsp")
+    again.server.take_over(bench.published.current.copy(), state)
+    assert again.published.version == 1
+    for control in again.server.controls:
+        assert (control.acknowledged, control.released, control.pull, control.stop) == (1, 1, True, False)
+    again.numbers, again.next_steps = [1, 1], [3, 2]
+    again.commit(0, 4.0, base=1, steps=3)
+    again.commit(1, 8.0, base=1, steps=2)
+    assert (again.published.version, again.value) == (2, 15.0)
+
+
+def test_who_was_too_far_ahead_still_waits_after_going_on():
+    bench = Bench("ssp", sync={"staleness": 1})
+    bench.commit(0)
+    bench.commit(0, base=1)
+    assert bench.answers(0) == (2, 1, 1)
+    again = Bench("ssp", sync={"staleness": 1})
+    again.server.take_over(bench.published.current.copy(), bench.server.state())
+    assert again.answers(0) == (2, 1, 1)
+    again.commit(1, base=2)
+    assert again.answers(0) == (2, 2, 3)
+
+
+def test_one_that_had_left_comes_back_beside_the_slowest():
+    bench = Bench("asp", n_workers=3)
+    for _ in range(4):
+        bench.commit(0)
+        bench.commit(1)
+    bench.server.on_departure(2, 5.0, "lost")
+    again = Bench("asp", n_workers=3)
+    again.server.take_over(bench.published.current.copy(), bench.server.state())
+    assert again.server.cluster.live == {0, 1, 2}
+    assert again.server.cluster.commits == [4, 4, 4]
+
+
+def test_what_a_stop_records_is_none_of_a_longer_run():
+    bench = Bench("bsp", max_time_s=10.0)
+    bench.commit(0)
+    rows = from_plain(bench.server.state()["rows"])
+    bench.server.on_time(10.0)
+    assert bench.log("status") == [(STOPPED,)]
+    assert from_plain(bench.server.state()["rows"]) == rows
+    assert rows["commits"] == 0

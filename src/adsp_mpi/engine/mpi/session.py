@@ -36,6 +36,7 @@ START_DEADLINE_S = 600.0  # loading data and compiling kernels on a busy machine
 _CALIBRATION_STEPS = 20
 NOTICE_AFTER_S = 3.0
 SEE_OFF_S = 5.0  # for those who leave alone
+LAST_WORDS_S = 600.0  # for rank 0 to write what is left to write, then
 Say = Callable[[str], None]
 
 
@@ -196,7 +197,7 @@ def lead(
                 own.write_end(End.ALONE)
                 driver.see_off(SEE_OFF_S)
                 window.abandon()
-                leave_without_finalize()
+                leave_without_finalize(comm)
             else:
                 own.write_end(End.TOGETHER)
                 polite_barrier(comm, testbed.deadline_s, "at the end of the run")
@@ -224,13 +225,16 @@ def follow(comm: MPI.Intracomm) -> None:
     try:
         plan.follow(comm)
     except _AbandonedError:
-        leave_without_finalize()
+        leave_without_finalize(comm)
     else:
         comm.Free()
 
 
-def leave_without_finalize() -> None:
+def leave_without_finalize(comm: MPI.Intracomm) -> None:
     """Let this process end without MPI's own end, which would wait for the missing for ever.
+
+    Rank 0 ends the job when it has nothing more to do; the others wait for that, because for most launchers a rank
+    that leaves is one that has failed.
 
     Collective: no.  RMA: none.
     """
@@ -238,6 +242,10 @@ def leave_without_finalize() -> None:
     def leave() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        if comm.rank == 0:
+            comm.Abort(0)
+        else:
+            time.sleep(LAST_WORDS_S)
         os._exit(0)
 
     atexit.register(leave)  # mpi4py finalizes after all these
