@@ -176,24 +176,30 @@ def _create(path: Path, attributes: Mapping[str, Attribute]) -> Any:
 
 def _cut(path: Path, attributes: Mapping[str, Attribute], n_rows: Mapping[str, int]) -> Any:
     # HDF5 could cut a file in place, but a kill in the middle of that may cost all rows.
-    import h5py
-
     try:
-        old = h5py.File(path, "r+")  # for its lock, held until the new file is in its place
-    except BlockingIOError as exc:
-        raise _locked(path) from exc
-    except OSError as exc:
-        if any(n_rows.values()):
-            raise _unreadable(path, exc) from exc
-        old = nullcontext()  # its writer was killed before it had written anything
-    try:
-        with old as file:
-            tables = _first_rows(file, path, attributes, n_rows) if file else {}
+        with _locked_for_cutting(path, is_needed=any(n_rows.values())) as file:
+            tables = _first_rows(file, path, attributes, n_rows) if file is not None else {}
             with replacement(path) as aside:
                 aside.write_bytes(_image(attributes, tables))
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     return _open(path)
+
+
+def _locked_for_cutting(path: Path, is_needed: bool) -> Any:
+    """Return the open file, or a context of nothing if its writer was killed before it had written it."""
+    import h5py
+
+    try:
+        if path.stat().st_size == 0:
+            raise OSError("an empty file")  # HDF5 would make a file of it
+        return h5py.File(path, "r+")
+    except BlockingIOError as exc:
+        raise _locked(path) from exc
+    except OSError as exc:
+        if is_needed:
+            raise _unreadable(path, exc) from exc
+        return nullcontext()
 
 
 def _first_rows(
