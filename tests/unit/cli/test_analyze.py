@@ -140,11 +140,12 @@ def test_a_trace_without_its_configuration_is_one_line(run_folder, finished, cap
 
 def test_checkpoints_are_sorted_measured_and_evaluated(run_folder, finished, capsys, tmp_path):
     (final,) = checkpoints(run_folder)
-    early = add_checkpoint(run_folder, finished, 2, 0.5)
+    early = add_checkpoint(run_folder, finished, 9, 0.5)
+    assert early > final  # by name
     assert run(["analyze", str(final), str(early), "--csv", str(tmp_path / "csv")]) == 0
     assert "not known" not in capsys.readouterr().out
     first, last = rows(tmp_path / "csv" / "checkpoints.csv")
-    assert (first["version"], last["version"]) == ("2", str(finished.summary["version"]))
+    assert (first["version"], last["version"]) == ("9", str(finished.summary["version"]))
     size = float(np.linalg.norm(finished.parameters.astype(float)))
     assert float(last["norm"]) == pytest.approx(size)
     assert float(first["norm"]) == pytest.approx(size / 2)
