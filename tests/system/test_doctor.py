@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from launch import job_environ, run_mpi
@@ -140,6 +141,12 @@ def test_what_does_not_work_is_told_not_waited_for(on_rank, action, measured):
     assert "take another MPI" in job.stdout
     assert "not fit: words" in job.stdout
     assert "Traceback" not in job.stderr
+
+
+def test_the_page_explains_every_line():
+    page = Path(__file__).parents[2] / "docs" / "doctor.md"
+    rows = [line.split("|")[1].strip() for line in page.read_text().splitlines() if line.startswith("|")]
+    assert set(rows[2:]) == {*CHECKS, "launcher"}
 
 
 def test_a_commit_that_arrives_damaged_is_noticed():
