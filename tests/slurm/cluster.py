@@ -7,6 +7,7 @@ As a program it runs a command, by default a shell, with a cluster around it:
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -24,9 +25,11 @@ from launch import MARK, kill_marked
 NODES = ("n1", "n2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 START_S = 30.0
+JOB_S = 120.0  # for what a job is waited for
+ENDS = {"CANCELLED", "COMPLETED", "FAILED", "NODE_FAIL", "TIMEOUT"}
 POLL_S = 0.1
 
-# cred_expire is how long a requeued job has to wait, two minutes by default.
+# A job that is queued again waits for cred_expire, by default two minutes; 5 s is the least there is.
 # More CPUs than the machine has: what is tested is where ranks go and what they are told, not how fast they are.
 # Jobs in `idle` give way to jobs in `debug`: they get the signal they asked for, and `GraceTime` to end.
 SLURM_CONF = """\
@@ -34,7 +37,7 @@ ClusterName=adsp
 SlurmctldHost={host}(127.0.0.1)
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=3
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 SlurmUser=root
 SlurmdUser=root
 SlurmctldPort={ports[0]}
@@ -88,27 +91,47 @@ class Slurm:
         assert done.returncode == 0, f"{' '.join(words)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def submit(self, *args: str | Path, cwd: Path, **environ: str) -> str:
+    def submit(self, *args: str | Path, cwd: Path) -> str:
         """Submit a job from a folder; return its number."""
-        exports = ",".join(["ALL", *(f"{name}={value}" for name, value in environ.items())])
-        return self.run("sbatch", "--parsable", f"--export={exports}", *args, cwd=cwd).strip()
+        return self.run("sbatch", "--parsable", *args, cwd=cwd).strip()
 
     def job(self, number: str) -> dict[str, str]:
         """Return what ``scontrol show job`` says of a job, or of the first of an array."""
         line = self.run("scontrol", "--oneliner", "show", "job", number).splitlines()[0]
         return dict(word.partition("=")[::2] for word in line.split())
 
-    def wait(self, number: str, state: str = "COMPLETED", timeout_s: float = 90.0) -> dict[str, str]:
+    def wait(self, number: str, state: str = "COMPLETED") -> dict[str, str]:
         """Wait until a job is in a state; fail with what it wrote if it ends in another one."""
-        wrong = {"FAILED", "TIMEOUT", "NODE_FAIL", "CANCELLED", "COMPLETED", "PREEMPTED"} - {state}
-        job = self.job(number)
-        deadline = time.monotonic() + timeout_s
-        while job["JobState"] != state:
-            is_lost = job["JobState"] in wrong or time.monotonic() > deadline
+        return self._wait(number, lambda job: job["JobState"] == state)
+
+    def wait_for_output(self, number: str, pattern: str) -> None:
+        """Wait until a job has written what a regular expression fits; fail if it ends without."""
+        self._wait(number, lambda job: re.search(pattern, self.output(number)) is not None)
+
+    def _wait(self, number: str, is_there: Callable[[dict[str, str]], bool]) -> dict[str, str]:
+        deadline = time.monotonic() + JOB_S
+        while True:
+            job = self.job(number)
+            if is_there(job):
+                return job
+            is_lost = job["JobState"] in ENDS or time.monotonic() > deadline
             assert not is_lost, f"{job}\n{self.output(number)}"
             time.sleep(POLL_S)
-            job = self.job(number)
-        return job
+
+    def warn(self, number: str) -> None:
+        """Send a job the signal that announces its end."""
+        command = ["scancel", "--batch", "--signal=USR1", number]
+        # the signal goes out at once; where Slurm calls a job in transition, scancel sends it again after 5 s
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, env=self.environ, timeout=3, check=True)
+
+    def end_jobs(self) -> None:
+        """Kill all jobs; wait until the nodes are rid of them, because their keepers outlive the daemons."""
+        deadline = time.monotonic() + START_S
+        while self.run("squeue", "--noheader"):
+            assert time.monotonic() < deadline, self.run("squeue")
+            self.run("scancel", "--signal=KILL", "--user=root")
+            time.sleep(POLL_S)
 
     def output(self, number: str) -> str:
         """Return what a job has written so far."""
@@ -136,7 +159,10 @@ def cluster(environ: Mapping[str, str]) -> Iterator[Slurm]:
                     subprocess.Popen(command, env=slurm.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
                 )
         _wait_for_nodes(slurm, daemons)
-        yield slurm
+        try:
+            yield slurm
+        finally:
+            slurm.end_jobs()
     finally:
         kill_marked(mark)
         for daemon in daemons:
