@@ -9,7 +9,7 @@ from adsp_mpi.cli.app import run
 from adsp_mpi.errors import StalledError
 
 MISTAKES = {
-    "fly": "command must be one of train, simulate, ",
+    "fly": "command must be one of train, resume, ",
     "simulate --confg x": "option must be one that simulate --help shows, got '--confg'",
     "simulate --config": "simulate must be called as simulate --help shows: ",
     "simulate run.toml": "simulate must be called as simulate --help shows: ",

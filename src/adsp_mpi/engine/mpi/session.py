@@ -20,9 +20,10 @@ from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.messages import WorkerStart, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
+from adsp_mpi.engine.mpi.room import check_room
 from adsp_mpi.engine.mpi.server import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import polite_barrier, polite_bcast
-from adsp_mpi.engine.mpi.window import End, ServerWindow, Window, WindowParameters, WorkerWindow, check_room
+from adsp_mpi.engine.mpi.window import End, ServerWindow, Window, WindowParameters, WorkerWindow
 from adsp_mpi.engine.mpi.worker import WorkerDriver
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, final_outcome
 from adsp_mpi.engine.server import Server

@@ -15,12 +15,9 @@ passive epoch that lasts the whole run. Why: docs/design.md, "The real-time prot
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,7 +29,7 @@ from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
 from adsp_mpi.engine.mpi import blocks
 from adsp_mpi.engine.mpi.waiting import Backoff
 from adsp_mpi.engine.published import PublishedParameters
-from adsp_mpi.errors import StalledError, must
+from adsp_mpi.errors import StalledError
 
 Array = NDArray[Any]
 LINE = 64
@@ -135,25 +132,6 @@ class Window:
         if exc is None and not self._is_abandoned:
             self.win.Unlock_all()
             self.win.Free()
-
-
-def check_room(n_workers: int, n_parameters: int, dtype: np.dtype[Any]) -> None:
-    """Refuse a window that shared memory cannot hold; touching it would end in a bus error.
-
-    Raises
-    ------
-    ConfigError
-        if shared memory is too small
-    """
-    needed = Offsets(n_workers, n_parameters * dtype.itemsize).total
-    shm = Path("/dev/shm")
-    free = {"memory": os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
-    if shm.is_dir():
-        free["/dev/shm"] = shutil.disk_usage(shm).free
-    place = min(free, key=lambda name: free[name])
-    if free[place] < needed:
-        rule = f"<= {free[place] / 1e6:.0f} MB, what is free in {place}: use fewer workers or a smaller model"
-        raise must("size of the window", rule, f"{needed / 1e6:.0f} MB")
 
 
 class ServerWindow:
