@@ -1,22 +1,29 @@
 """docs/file-format.md says what the code writes."""
 
+import math
 import re
+import subprocess
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from adsp_mpi.analysis.summary import SUMMARY
+from adsp_mpi.store import checkpoint
 from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION, TABLES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "file-format.md").read_text(encoding="utf-8")
 
 
-def table_under(heading):
+def rows_under(heading):
     section = PAGE.split(f"\n{heading}\n")[1].split("\n#")[0]
     rows = [line[1:-1].split("|") for line in section.splitlines() if line.startswith("|")]
-    return [
-        tuple(cell.strip().strip("`") if i == 0 else cell.strip() for i, cell in enumerate(row)) for row in rows[2:]
-    ]
+    return [tuple(cell.strip() for cell in row) for row in rows[2:]]
+
+
+def table_under(heading):
+    return [(first.strip("`"), *others) for first, *others in rows_under(heading)]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -32,6 +39,30 @@ def test_the_page_shows_the_attributes():
     expected = [(name, kind.__name__, description) for name, (kind, description) in ATTRIBUTES.items()]
     assert table_under("### Attributes of the file") == expected
     assert f"`format` is `{FORMAT}`, `schema_version` is {SCHEMA_VERSION}" in PAGE
+
+
+def test_the_page_shows_what_a_checkpoint_holds(tmp_path):
+    assert f"`format` is `{checkpoint.FORMAT}`, `schema_version` is {checkpoint.SCHEMA_VERSION}" in PAGE
+    path = tmp_path / "ckpt-1.h5"
+    state = {"$x": math.nan, "a": np.zeros(2)}
+    entries = [checkpoint.LayoutEntry("all", 0, (3,))]
+    checkpoint.write_checkpoint(path, np.zeros(3, "float32"), entries, 1, {}, state)
+    with h5py.File(path) as file:
+        paths = re.findall(r"`(/[\w/]+)`", " ".join(name for name, _ in rows_under("## checkpoints/ckpt-VERSION.h5")))
+        found = []
+        file.visit(lambda name: found.append(re.sub(r"\d+$", "N", f"/{name}")))
+        assert set(paths) == set(found) - {"/layout", "/state", "/state/arrays"}
+        text = file["state/plain"][()].decode()
+    assert text == '{"$$x":{"$float":"7ff8000000000000"},"a":{"$array":0}}'
+
+
+def test_the_check_sum_of_a_checkpoint_can_be_verified_as_the_page_says(tmp_path):
+    path = tmp_path / "ckpt-VERSION.h5"
+    checkpoint.write_checkpoint(path, np.zeros(3, "float32"), (), 1, {})
+    command = PAGE.split("```sh\n")[1].split("```")[0]
+    both, head = (part.strip() for part in command.split("# and compare:"))
+    digest = subprocess.check_output(both, shell=True, cwd=tmp_path, text=True).split()[0]
+    assert subprocess.check_output(head, shell=True, cwd=tmp_path, text=True).endswith(f" {digest}")
 
 
 def test_the_page_shows_the_summary():
