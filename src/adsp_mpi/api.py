@@ -135,7 +135,7 @@ def resume(
     return _on_ranks(comm, begin, True, observe, say, stop)
 
 
-def go_on(
+def resume_simulation(
     folder: Path | str,
     changes: Tables | None = None,
     *,

@@ -29,7 +29,7 @@ def resume(
     changes = read_tables(settings=settings or ())
     with StopRequest() as stop, progress("none" if quiet else how) as shown:
         if ranks is None or ranks.size == 1:
-            result = api.go_on(run, changes, observe=shown, say=shown.say, stop=stop)
+            result = api.resume_simulation(run, changes, observe=shown, say=shown.say, stop=stop)
         else:
             result = ranks.run(
                 lambda world: api.resume(run, world, changes=changes, observe=shown, say=shown.say, stop=stop)

@@ -40,5 +40,5 @@ def simulate(
         if begun is None:
             result = api.simulate(job, observe=shown, stop=stop)
         else:
-            result = api.go_on(*begun, observe=shown, say=shown.say, stop=stop)
+            result = api.resume_simulation(*begun, observe=shown, say=shown.say, stop=stop)
     close(result, stop, quiet)
