@@ -227,7 +227,7 @@ class Recording(Recorder):
 
     def _write_config(self, testbed: Testbed) -> None:
         assert self._folder is not None
-        self._folder.config_toml.write_text(_toml(testbed), encoding="utf-8")
+        self._folder.write_config(_toml(testbed))
 
 
 def _server_state(snapshot: Snapshot) -> Mapping[str, Any]:

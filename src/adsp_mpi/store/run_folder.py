@@ -42,7 +42,7 @@ class RunFolder:
             directory.mkdir(parents=True, exist_ok=True)
             path = _new_folder(directory, label) if name is None else _named_folder(directory, name)
             folder = cls(path)
-            folder.checkpoints.mkdir()
+            folder.checkpoints.mkdir(exist_ok=True)
         except OSError as exc:
             raise must("output.dir", "a directory that can be written", str(directory)) from exc
         return folder
@@ -84,6 +84,11 @@ class RunFolder:
         """Return the path of the checkpoint of a version."""
         return self.checkpoints / f"ckpt-{version}.h5"
 
+    def write_config(self, toml: str) -> None:
+        """Write the configuration, whole or not at all."""
+        with replacement(self.config_toml) as aside:
+            aside.write_text(toml, encoding="utf-8")
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, whole or not at all; numbers that are not finite become null."""
         with replacement(self.summary) as aside:
@@ -121,12 +126,20 @@ def _new_folder(directory: Path, label: str) -> Path:
 
 def _named_folder(directory: Path, name: str) -> Path:
     path = directory / name
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    if path.exists() and not _is_blank(path):
         raise must("output.name", f"a folder that is new or empty in {str(directory)!r}", name)
     path.mkdir(exist_ok=True)
     if not os.access(path, os.W_OK | os.X_OK):
         raise PermissionError(path)
     return path
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a folder holds nothing but what a run that was killed at its very start has left."""
+    if not path.is_dir():
+        return False
+    left = [found for found in path.rglob("*") if found != path / "checkpoints"]
+    return all(found.suffix == ".partial" or found.name == "start.h5" for found in left)
 
 
 def _finite(value: Any) -> Any:

@@ -53,6 +53,16 @@ def test_a_directory_that_is_a_file_is_refused(tmp_path):
         RunFolder.create(tmp_path / "runs", "mine")
 
 
+def test_what_a_run_killed_at_its_very_start_has_left_may_be_used(tmp_path):
+    left = tmp_path / "a" / "checkpoints"
+    left.mkdir(parents=True)
+    (tmp_path / "a" / "config.toml.partial").touch()
+    assert RunFolder.create(tmp_path, "a").path == tmp_path / "a"
+    (left / "ckpt-1.h5").touch()
+    with pytest.raises(ConfigError, match="new or empty"):
+        RunFolder.create(tmp_path, "a")
+
+
 def test_a_folder_without_write_permission_is_refused(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may write anywhere
