@@ -17,14 +17,14 @@ launcher+=(-n "$SLURM_NTASKS")
 
 # train NAME [OPTION...]: begin the run NAME, or go on with it, on all ranks of the job.
 #
-# At the warning before the time limit or a preemption (USR1: see --signal) the ranks write a checkpoint and end, and the job
-# is queued again. At TERM (scancel) they do the same, and that is all.
+# At the warning before the time limit or a preemption (USR1: see --signal in the scripts) the ranks write a checkpoint and
+# end, and the job is queued again. At TERM (scancel) they do the same, and that is all.
 train() {
-    local ranks status is_interrupted is_warned=
+    local ranks status is_interrupted warned_s='' start_s=$SECONDS
     "${launcher[@]}" python -m adsp_mpi train --resume --set "output.name=$1" "${@:2}" &
     ranks=$!
     # Bash acts on a signal only between commands or in a wait, which the signal then ends: hence the loop.
-    trap 'is_interrupted=1 is_warned=1; kill -USR1 "$ranks"' USR1
+    trap 'is_interrupted=1 warned_s=$SECONDS; kill -USR1 "$ranks"' USR1
     trap 'is_interrupted=1; kill -TERM "$ranks"' TERM
     while
         is_interrupted=
@@ -33,7 +33,8 @@ train() {
         [[ -n $is_interrupted ]]
     do :; done
     trap '' USR1 TERM
-    if [[ -z $is_warned || $status != 0 ]]; then
+    # ranks that were still starting do not know the signal and die of it; who fails later may fail again
+    if [[ -z $warned_s ]] || ((status != 0 && warned_s - start_s > 30)); then
         return "$status"
     fi
     echo "$(date +%T) $1 is to go on: queueing the job again"

@@ -71,6 +71,18 @@ def test_runs_that_were_warned_go_on_as_if_they_had_not_been(slurm, home):
         assert_same_run(home, job, whole)
 
 
+def test_a_run_that_is_warned_before_its_ranks_listen_is_begun_again(slurm, home):
+    slow_start = home / "slow_start"
+    slow_start.write_text('#!/bin/sh\necho starting\nsleep 3\nexec mpirun "$@"\n')
+    slow_start.chmod(0o755)
+    launcher = f"--export=ALL,ADSP_LAUNCHER={slow_start}"
+    job = slurm.submit(launcher, "--ntasks=3", "jobs/train.sbatch", "--config", "any.toml", cwd=home)
+    slurm.wait_for_output(job, "starting")
+    slurm.warn(job)
+    assert slurm.wait(job)["Restarts"] == "1"
+    assert summary(home, job)["finished"]
+
+
 def test_a_sweep_is_compared_when_its_last_task_has_ended(slurm, home):
     sweep = slurm.submit("--ntasks=3", "jobs/sweep.sbatch", "--config", "any.toml", cwd=home)
     analysis = slurm.submit(f"--dependency=afterany:{sweep}", "jobs/analyze.sbatch", f"runs/sweep-{sweep}", cwd=home)
@@ -112,8 +124,9 @@ def test_a_mistake_ends_the_job_with_the_programs_exit_status(slurm, home):
         assert message in slurm.output(job)
 
 
-def test_a_cancelled_run_leaves_a_checkpoint_and_is_not_queued_again(slurm, home):
-    job = slurm.submit("--ntasks=3", "jobs/train.sbatch", "--config", "bsp.toml", cwd=home)
+def test_a_cancelled_run_under_srun_leaves_a_checkpoint_and_is_not_queued_again(slurm, home):
+    by_srun = "--export=ALL,ADSP_LAUNCHER=srun --mpi=pmi2"
+    job = slurm.submit(by_srun, "--ntasks=3", "jobs/train.sbatch", "--config", "bsp.toml", cwd=home)
     slurm.wait_for_output(job, PROGRESS)
     slurm.run("scancel", job)
     slurm.wait(job, "CANCELLED")
