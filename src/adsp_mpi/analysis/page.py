@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from adsp_mpi.analysis import metrics, panels, run_tables
 from adsp_mpi.analysis.inline_svg import inline_svg, palette
 from adsp_mpi.analysis.remarks import remarks
-from adsp_mpi.analysis.report import state, title
+from adsp_mpi.analysis.report import title
 from adsp_mpi.analysis.tables import Table, are_numbers, cell
 from adsp_mpi.store.trace import TraceView
 
@@ -51,14 +51,14 @@ class PageRun:
     ----------
     name : of its folder
     summary : see ``summary.SUMMARY``; ``test_accuracy`` and ``stop_reason`` are shown if they are there
-    is_running : whether somebody is still writing it
+    state : see `report.run_state`
     extra : further tables
     """
 
     name: str
     summary: Mapping[str, Any]
     trace: TraceView
-    is_running: bool = False
+    state: str = ""
     extra: Sequence[Table] = ()
 
 
@@ -193,7 +193,7 @@ def _section(number: int, run: PageRun) -> dict[str, Any]:
         "anchor": f"run-{number}",
         "name": run.name,
         "about": title(run.trace),
-        "state": state(run.trace, run.is_running).rstrip(": "),
+        "state": run.state,
         "tiles": _tiles(run),
         "remarks": remarks(run.trace),
         "figures": _figures(f"run{number}", run),

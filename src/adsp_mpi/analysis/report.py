@@ -30,14 +30,20 @@ _COMPARED = {
 
 
 def run_report(
-    trace: TraceView, target_loss: float | None = None, style: Style = "plain", is_running: bool = False
+    trace: TraceView, target_loss: float | None = None, style: Style = "plain", state: str | None = None
 ) -> str:
-    """Return the whole report of a run: what it was, remarks, tables; of those that grow with it the end."""
+    """Return the whole report of a run: what it was, remarks, tables; of those that grow with it the end.
+
+    Parameters
+    ----------
+    state : of `run_state`; by default what the trace alone tells
+    """
+    now = run_state(trace) if state is None else state
     tables = {table.name: table for table in run_tables.run_tables(trace, target_loss)}
     tables["staleness"] = run_tables.staleness(trace, _STALENESS_ROWS)
     totals, *others = tables.values()
     said = remarks(trace)
-    sections = {state(trace, is_running) + title(trace): totals.text(style)}
+    sections = {": ".join(filter(None, [now, title(trace)])): totals.text(style)}
     if said and style != "csv":
         sections["Remarks"] = "".join(f"- {line}\n" for line in said)
     for each in others:
@@ -64,11 +70,17 @@ def comparison_table(summaries: Iterable[Mapping[str, Any]], style: Style = "pla
     return comparison(summaries).text(style)
 
 
-def state(trace: TraceView, is_running: bool) -> str:
-    """Return what goes before a run's title: nothing for one that has ended."""
+def run_state(trace: TraceView, is_running: bool = False, is_finished: bool = True) -> str:
+    """Return whether a run goes on or has not come to its end; nothing for one that has.
+
+    Parameters
+    ----------
+    is_running : somebody is still writing the trace
+    is_finished : as far as its summary knows: False if it was stopped on request
+    """
     if is_running:
-        return f"still running: until {cell(metrics.run_time_s(trace))} s: "
-    return "" if "stop" in trace.arrays("events")["kind"] else "not finished: "
+        return f"still running: until {cell(metrics.run_time_s(trace))} s"
+    return "" if is_finished and "stop" in trace.arrays("events")["kind"] else "not finished"
 
 
 def title(trace: TraceView) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from adsp_mpi.analysis.remarks import remarks
-from adsp_mpi.analysis.report import comparison, run_report, state
+from adsp_mpi.analysis.report import comparison, run_report, run_state
 from adsp_mpi.analysis.run_tables import run_tables
 from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.analysis.tables import Style, Table, joined, table
@@ -48,9 +48,9 @@ class _Run:
     """A run that is analysed."""
 
     name: str
-    folder: RunFolder
     trace: RecordedTrace
     summary: Mapping[str, Any]
+    state: str
     local_models: Sequence[Table] = ()
 
 
@@ -115,16 +115,25 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _read(path: Path, name: str) -> _Run:
     folder = RunFolder.open(path)
     trace = read_trace(folder.trace)
+    target_loss = _target_loss(trace, folder.trace)
+    for kind in ("commits", "workers"):
+        numbers = trace.arrays(kind)["worker"]
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < trace.attributes["n_workers"]:
+            raise TraceError(f"trace must know its workers, got others in {kind} of {str(folder.trace)!r}")
+    stored = folder.read_summary() if folder.summary.is_file() and not trace.is_being_written else {}
+    summary = summarize(trace, target_loss)
+    summary |= {key: stored[key] for key in _FROM_SUMMARY if stored.get(key) is not None}
+    return _Run(name, trace, summary, run_state(trace, trace.is_being_written, bool(stored.get("finished", True))))
+
+
+def _target_loss(trace: RecordedTrace, path: Path) -> float | None:
+    """Return the target that the run was told; whoever reads on may rely on the configuration and the environment."""
     try:
-        configured = tomllib.loads(str(trace.attributes["configuration"]))
         json.loads(str(trace.attributes["environment"]))
-    except ValueError as exc:
-        raise TraceError(f"trace must hold configuration and environment, got {str(folder.trace)!r}") from exc
-    summary = summarize(trace, configured.get("stop", {}).get("target_loss"))
-    if folder.summary.is_file() and not trace.is_being_written:
-        stored = folder.read_summary()
-        summary |= {key: stored[key] for key in _FROM_SUMMARY if stored.get(key) is not None}
-    return _Run(name, folder, trace, summary)
+        target_loss = tomllib.loads(str(trace.attributes["configuration"])).get("stop", {}).get("target_loss")
+        return None if target_loss is None else float(target_loss)
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise TraceError(f"trace must hold configuration and environment, got {str(path)!r}") from exc
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------
@@ -133,7 +142,7 @@ def _read(path: Path, name: str) -> _Run:
 def _print(found: Sequence[_Run], rows: Sequence[Mapping[str, Any]], style: Style) -> None:
     if len(found) == 1:
         (run,) = found
-        print(run_report(run.trace, run.summary["target_loss"], style, run.trace.is_being_written), end="")
+        print(run_report(run.trace, run.summary["target_loss"], style, run.state), end="")
     else:
         print(comparison(rows).text(style), end="")
         if style != "csv":
@@ -149,8 +158,7 @@ def _print(found: Sequence[_Run], rows: Sequence[Mapping[str, Any]], style: Styl
 def _print_remarks(found: Sequence[_Run]) -> None:
     lines = []
     for run in found:
-        now = state(run.trace, run.trace.is_being_written).rstrip(": ")
-        lines += [f"{run.name}: {line}" for line in ([now] if now else []) + remarks(run.trace)]
+        lines += [f"{run.name}: {line}" for line in [run.state, *remarks(run.trace)] if line]
     if lines:
         print("", *lines, sep="\n")
 
@@ -158,9 +166,7 @@ def _print_remarks(found: Sequence[_Run]) -> None:
 def _write_page(path: Path, found: Sequence[_Run]) -> None:
     from adsp_mpi.analysis.page import PageRun, html_page
 
-    runs = [
-        PageRun(run.name, run.summary, run.trace, run.trace.is_being_written, run.local_models[:1]) for run in found
-    ]
+    runs = [PageRun(run.name, run.summary, run.trace, run.state, run.local_models[:1]) for run in found]
     write_text("--html", path, html_page(runs))
 
 

@@ -65,7 +65,10 @@ def page_run(trace, name="mine", target_loss=0.3, **given):
 @pytest.fixture(scope="module")
 def pages():
     """Return the pages of one run and of two."""
-    first, second = page_run(two_workers(), "first"), page_run(two_workers(scheme="bsp"), "second")
+    first, second = (
+        page_run(two_workers(), "first", state="not finished"),
+        page_run(two_workers(scheme="bsp"), "second"),
+    )
     return {1: html_page([first]), 2: html_page([first, second])}
 
 
@@ -124,7 +127,7 @@ def test_names_and_texts_of_others_are_escaped():
 
 @pytest.mark.parametrize("n_workers", [1, 36])
 def test_a_run_without_anything_has_a_page(n_workers):
-    outline = Outline(html_page([page_run(empty_trace(n_workers=n_workers), is_running=True)] * 2))
+    outline = Outline(html_page([page_run(empty_trace(n_workers=n_workers), state="still running: until 0 s")] * 2))
     assert "Accuracy" not in headings(outline)[len(FIGURES_COMPARED) :]
     assert "still running: until 0 s" in outline.texts["p"]
 
@@ -138,7 +141,7 @@ def test_a_run_that_diverged_has_a_page():
 
 def test_further_tables_and_the_same_page_every_time(pages):
     extra = [Table("t", "Local models", ["model"], [["worker 0"]])]
-    again = html_page([page_run(two_workers(), "first", extra=extra)])
+    again = html_page([page_run(two_workers(), "first", state="not finished", extra=extra)])
     assert Outline(again).texts["caption"][-2:] == ["Local models", "Totals"]
     assert again.replace(html_table(again, "Local models"), "") == pages[1]
 

@@ -4,7 +4,7 @@ import re
 from traces import add, empty_trace, two_workers
 
 from adsp_mpi.analysis import run_tables
-from adsp_mpi.analysis.report import comparison_table, run_report, workers_table
+from adsp_mpi.analysis.report import comparison_table, run_report, run_state, workers_table
 from adsp_mpi.analysis.summary import summarize
 
 
@@ -53,8 +53,18 @@ def test_the_report_names_the_run_and_leaves_out_what_there_is_not():
 
 
 def test_a_run_that_goes_on_says_until_when():
-    report = run_report(two_workers(), is_running=True)
-    assert report.startswith("still running: until 20.00 s: adsp, 2 workers")
+    trace = two_workers()
+    assert run_state(trace, is_running=True) == "still running: until 20.00 s"
+    assert run_report(trace, state="still running").startswith("still running: adsp, 2 workers")
+
+
+def test_a_run_has_ended_when_its_trace_and_its_summary_say_so():
+    trace = two_workers()
+    assert run_state(trace) == "not finished"
+    add(trace, "events", time_s=20, worker=-1, kind="stop", text="enough")
+    assert run_state(trace) == ""
+    assert run_state(trace, is_finished=False) == "not finished"  # stopped on request
+    assert run_report(trace).startswith("adsp, 2 workers")
 
 
 def test_the_ends_of_long_tables_are_shown():

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 
+import h5py
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import replay
 from adsp_mpi.engine.testbed import assemble
 from adsp_mpi.store.checkpoint import write_checkpoint
+from adsp_mpi.store.trace import Trace
 from adsp_mpi.store.trace_file import TraceFile
 
 TABLES = {"totals", "workers", "commits", "periods", "staleness", "search", "predictions", "events", "loss"}
@@ -124,15 +126,21 @@ def test_folders_of_one_name_are_told_apart(run_folder, tmp_path, capsys):
     assert f"adsp ({other})" in out
 
 
-def test_a_trace_without_its_configuration_is_one_line(run_folder, finished, capsys):
+@pytest.mark.parametrize("configuration", ["scheme =", "stop = 3", "[stop]\ntarget_loss = 'low'"])
+def test_a_trace_without_its_configuration_is_one_line(run_folder, finished, capsys, configuration):
     (run_folder / "trace.h5").unlink()
-    broken = finished.trace.attributes | {"configuration": "scheme ="}
-    from adsp_mpi.store.trace import Trace
-
-    with TraceFile(run_folder / "trace.h5", Trace(broken)):
+    with TraceFile(run_folder / "trace.h5", Trace(finished.trace.attributes | {"configuration": configuration})):
         pass
     assert run(["analyze", str(run_folder)]) == 2
     assert capsys.readouterr().err.startswith("adsp_mpi: trace must hold configuration and environment, got ")
+
+
+@pytest.mark.parametrize("worker", [4, -1])
+def test_a_trace_of_workers_that_it_does_not_know_is_one_line(run_folder, capsys, worker):
+    with h5py.File(run_folder / "trace.h5", "r+") as file:
+        file["commits/worker"][3] = worker
+    assert run(["analyze", str(run_folder)]) == 2
+    assert capsys.readouterr().err.startswith("adsp_mpi: trace must know its workers, got others in commits of ")
 
 
 # ---- checkpoints alone -------------------------------------------------------------------------------------------
@@ -258,3 +266,10 @@ def test_a_run_that_goes_on_is_read_until_its_last_flush(tmp_path):
     assert analysed.stdout.startswith("still running: until 2.")
     assert "still running: until 2." in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "timeline.json").read_text(encoding="utf-8"))["traceEvents"]
+
+
+def test_a_run_that_was_stopped_on_request_is_not_finished(run_folder, capsys):
+    path = run_folder / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"finished": False}), encoding="utf-8")
+    assert run(["analyze", str(run_folder)]) == 0
+    assert capsys.readouterr().out.startswith("not finished: adsp, 4 workers")
