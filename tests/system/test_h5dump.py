@@ -66,4 +66,3 @@ def test_a_checkpoint(folder):
         version = int(file.attrs["version"])
     assert numbers(dump(path, "-m", "%.9g", "-w", "0", "-d", "/parameters")) == pytest.approx(expected, rel=1e-8)
     assert f"(0): {version}" in dump(path, "-a", "/version")
-    assert "sha256" in dump(path, "-A")
