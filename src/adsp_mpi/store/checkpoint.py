@@ -132,7 +132,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     import h5py
 
     try:
-        if is_sealed(path) and not is_unbroken(path):
+        has_seal = is_sealed(path)
+        if has_seal and not is_unbroken(path):
             raise _damaged(path)
         with h5py.File(path, "r") as file:
             _check_kind(file, path)
@@ -142,7 +143,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             attributes = {name: _plain(value) for name, value in file["attributes"].attrs.items()}
             sha256 = file["parameters"].attrs.get("sha256")
         arrays = dict(zip(names, read_bulk(path, places), strict=True))
-        if not is_sealed(path) and hashlib.sha256(arrays["parameters"].data).hexdigest() != sha256:  # schema 1
+        if not has_seal and hashlib.sha256(arrays["parameters"].data).hexdigest() != sha256:  # schema 1
             raise _damaged(path)
         return Checkpoint(
             arrays["parameters"], layout, version, attributes, _state(arrays) if _TEXT in arrays else None

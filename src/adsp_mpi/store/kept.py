@@ -57,7 +57,7 @@ def discard_later(folder: RunFolder, version: int) -> None:
     for path in folder.checkpoints.glob("ckpt-*.h5"):
         number = path.stem.removeprefix("ckpt-")
         if number.isdecimal() and int(number) > version:
-            path.unlink(missing_ok=True)
+            _delete(path)
 
 
 def prune_checkpoints(folder: RunFolder, keep: int, good: Path | None = None) -> None:
@@ -70,13 +70,18 @@ def prune_checkpoints(folder: RunFolder, keep: int, good: Path | None = None) ->
     good : one that is known to be whole, such as one just written; else they are read, newest first, until one is
     """
     for partial in folder.checkpoints.glob("ckpt-*.h5.partial"):
-        partial.unlink(missing_ok=True)
+        _delete(partial)
     paths = _newest_first(folder)
     if len(paths) > keep:
         good = good or _newest_whole(paths)
         for path in paths[keep:]:
             if path != good:
-                path.unlink(missing_ok=True)
+                _delete(path)
+
+
+def _delete(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():  # a folder of that name is not ours
+        path.unlink(missing_ok=True)
 
 
 def _newest_whole(paths: list[Path]) -> Path | None:
