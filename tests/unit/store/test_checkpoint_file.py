@@ -93,9 +93,8 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    "size_bytes", [1_000_000, 60_000, 8192]
-)  # too small for the arrays, for the names, for anything
+# Too small for the arrays, for the space that names may take, for HDF5 alone.
+@pytest.mark.parametrize("size_bytes", [1_000_000, 60_000, 8192])
 @pytest.mark.parametrize("full", FULL)
 def test_a_full_disk_is_said_and_harms_nothing(tmp_path, full, size_bytes):
     path = tmp_path / "ckpt-1.h5"
