@@ -11,7 +11,7 @@ from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import TraceView
 
 FAITHFUL = 0.95
-_NOTABLE = ("left", "resumed")  # events; refused commits are counted
+_NOTABLE = ("left", "resumed", "bad header")  # events; refused commits are counted
 
 
 def remarks(trace: TraceView) -> list[str]:
@@ -23,12 +23,15 @@ def remarks(trace: TraceView) -> list[str]:
         found.append(
             f"only {100 * fidelity:.1f} % of the steps took the time that the devices were to take (below "
             f"{100 * FAITHFUL:.0f} %: {_workers(unfaithful.tolist())}): the machine was too slow or too busy to "
-            "emulate them, so times and shares are not those of the devices"
+            "emulate them, so times and shares are not those of the devices; use fewer ranks or longer steps "
+            "(devices.scale)"
         )
     refused = metrics.commits_with(trace, CommitStatus.REFUSED)["worker"]
     if len(refused):
         who = _workers(sorted(set(refused.tolist())))
-        found.append(f"{len(refused)} commit{'s' * (len(refused) > 1)} of {who} refused: the events tell why")
+        found.append(
+            f"{len(refused)} commit{'s' * (len(refused) > 1)} of {who} refused, not finite: try a lower learning rate"
+        )
     if slow := metrics.slow_workers(trace):
         found.append(f"too slow for the commit rate: {_workers(slow)} committed after nearly every step")
     events = trace.arrays("events")

@@ -6,16 +6,16 @@ import signal
 
 import typer
 
+from adsp_mpi.analysis.remarks import remarks
 from adsp_mpi.analysis.report import workers_table
 from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.recording import Result
 
-FAITHFUL = 0.95
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
 
 def print_closing(result: Result) -> None:
-    """Print the totals, one row per worker, and a warning if the devices were not those asked for."""
+    """Print the totals, one row per worker, and what one has to know before trusting them."""
     summary = result.summary
     print(f"{summary['scheme']} on {summary['workers']} workers stopped: {summary['stop_reason']}\n")
     print(workers_table(result.trace))
@@ -26,17 +26,8 @@ def print_closing(result: Result) -> None:
     )
     print(f"validation: loss {_number(summary['loss'])}, accuracy {_percent(summary['accuracy'])}")
     print(f"test:       loss {_number(summary['test_loss'])}, accuracy {_percent(summary['test_accuracy'])}")
-    if lost := summary["lost_workers"]:
-        print(f"warning: lost on the way, and the run went on without them: workers {_listed(lost)}")
-    if refused := summary["refused"]:
-        print(f"warning: {refused} commits were refused; if their updates were not finite, try a lower learning rate")
-    if slow := summary["slow_workers"]:
-        print(f"warning: too slow for the commit rate, they commit after every step: workers {_listed(slow)}")
-    if (fidelity := summary["fidelity"]) is not None and fidelity < FAITHFUL:
-        print(
-            f"warning: only {_percent(fidelity)} of the steps took the time that the devices were to take: this "
-            "machine is too slow or too busy to emulate them; use fewer ranks or longer steps (devices.scale)"
-        )
+    for remark in remarks(result.trace):
+        print(f"note: {remark}")
 
 
 def close(result: Result, stop: StopRequest, quiet: bool) -> None:
@@ -63,7 +54,3 @@ def _number(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _listed(workers: list[int]) -> str:
-    return ", ".join(map(str, workers))

@@ -159,7 +159,7 @@ class Server:
         control = self._change(worker)
         control.acknowledged = control.released = self.numbers[worker] = number
         control.pull, control.version = True, self._published.version
-        self._count_refusal(worker, number, wrong, now_s)
+        self._count_refusal(worker, number, wrong, now_s, kind="bad header")
 
     def on_departure(self, worker: int, now_s: float, why: str) -> None:
         """Take note that a worker has left for good: nobody waits for it any longer."""
@@ -347,11 +347,11 @@ class Server:
         self._settle(held, CommitStatus.REFUSED, now_s)
         self._count_refusal(held.commit.worker, held.commit.number, "its update is not finite", now_s)
 
-    def _count_refusal(self, worker: int, number: int, wrong: str, now_s: float) -> None:
+    def _count_refusal(self, worker: int, number: int, wrong: str, now_s: float, kind: str = "refused") -> None:
         self.refused += 1
         self._n_refused_in_row[worker] += 1
         text = f"commit {number} refused: {wrong}"
-        self._trace.add("events", time_s=now_s, worker=worker, kind="refused", text=text)
+        self._trace.add("events", time_s=now_s, worker=worker, kind=kind, text=text)
         if self._n_refused_in_row[worker] == MAX_REFUSED_IN_ROW:
             self._change(worker).stop = True
             self.on_departure(worker, now_s, f"{MAX_REFUSED_IN_ROW} of its commits in a row were refused")

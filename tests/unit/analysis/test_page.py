@@ -88,7 +88,7 @@ def test_one_run(pages):
     assert tiles["Blocked"] == f"2.5{NARROW_SPACE}%"
     assert "not finished" in outline.texts["p"]
     assert outline.texts["caption"][:2] == ["Workers", "Commits of each worker"]
-    assert "1 commit of worker 0 refused: the events tell why" in outline.texts["li"]
+    assert "1 commit of worker 0 refused, not finite: try a lower learning rate" in outline.texts["li"]
 
 
 @pytest.mark.parametrize("n", [1, 2])

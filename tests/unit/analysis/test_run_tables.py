@@ -94,7 +94,7 @@ def test_tables_of_several_runs_are_joined():
 
 def test_remarks():
     trace = two_workers()
-    assert remarks(trace) == ["1 commit of worker 0 refused: the events tell why"]
+    assert remarks(trace) == ["1 commit of worker 0 refused, not finite: try a lower learning rate"]
     add(trace, "events", time_s=3, worker=-1, kind="resumed", text="from version 7")
     add(trace, "events", time_s=4, worker=1, kind="left", text="not heard of for 60 s")
     add(trace, "events", time_s=20, worker=-1, kind="stop", text="enough")

@@ -407,7 +407,7 @@ def test_three_refusals_in_a_row_of_any_kind_stop_a_worker():
     bench.server.on_bad_header(0, 3, "it has the header of another", 3.0)
     assert bench.server.controls[0].stop
     assert bench.server.cluster.live == {1}
-    assert [kind for _, _, kind in bench.events()] == ["refused"] * 3 + ["left"]
+    assert [kind for _, _, kind in bench.events()] == ["refused", "bad header", "bad header", "left"]
 
 
 # ---- going on --------------------------------------------------------------------------------------------------------
