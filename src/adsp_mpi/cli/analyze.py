@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _refuse_for_checkpoints(paths: Sequence[Path], options: Mapping[str, object]
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """Return the names of the folders; if two are the same, the paths."""
-    names = [path.resolve().name for path in paths]
+    names = [Path(os.path.realpath(path)).name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 

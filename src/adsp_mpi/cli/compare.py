@@ -28,6 +28,7 @@ from adsp_mpi.cli.options import (
     with_shorthands,
 )
 from adsp_mpi.cli.progress import progress
+from adsp_mpi.cli.targets import check_writable, unwritable, write_text
 from adsp_mpi.cli.terminal import STDERR
 from adsp_mpi.config.load import DEFAULTS, Tables, read_tables
 from adsp_mpi.config.sections import Config
@@ -100,7 +101,7 @@ def compare(
     points = points_of(compared, _listed(profiles), config, with_shorthands(settings, workers, model, data_dir))
     wanted = [_seed(text) for text in _listed(seeds)]
     if csv is not None:
-        _write(csv, "")  # better now than after the work
+        check_writable("--csv", csv)  # better now than after the work
     check_target(figure)
     repeated = [_repeated(tables, wanted) for _, tables in points]
     # seed by seed: then what is left can be told from what is done
@@ -118,7 +119,7 @@ def compare(
         return comparison_table(summaries, style) if is_simple else sweep_table(rows, QUANTITIES, style)
 
     if csv is not None:
-        _write(csv, table("csv"))
+        write_text("--csv", csv, table("csv"))
     if is_simple:
         draw(figure, [(run.summary, run.trace) for run in results])
     else:
@@ -184,21 +185,18 @@ def _draw(path: Path | None, rows: Sequence[Row]) -> None:
     from adsp_mpi.analysis.figures import write_figure
     from adsp_mpi.analysis.sweep_figure import sweep_figure
 
-    write_figure(sweep_figure(rows, PANELS, target_loss=rows[0].runs[0].summary["target_loss"]), path)
+    figure = sweep_figure(rows, PANELS, target_loss=rows[0].runs[0].summary["target_loss"])
+    try:
+        write_figure(figure, path)
+    except OSError as exc:
+        raise unwritable("--figure", path) from exc
 
 
 def _listed(text: str | None) -> list[str]:
-    return [name.strip() for name in text.split(",")] if text else []
+    return [] if text is None else [name.strip() for name in text.split(",")]
 
 
 def _seed(text: str) -> int:
     if not text.isdecimal():
         raise must("--seeds", "whole numbers, separated by commas", text)
     return int(text)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        raise must("--csv", "a file that can be written", str(path)) from exc

@@ -17,9 +17,9 @@ import typer
 
 from adsp_mpi import __version__
 from adsp_mpi.cli.ranks import Ranks
+from adsp_mpi.cli.targets import check_writable, write_text
 from adsp_mpi.config.sections import OutputOptions
 from adsp_mpi.engine.mpi.selftest_findings import Finding, Verdict, finding, worst
-from adsp_mpi.errors import must
 
 COLUMNS = 100
 _WHOLE_WORDS: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}  # to be copied
@@ -40,8 +40,8 @@ def doctor(
     For all checks: mpirun -n 3 python -m adsp_mpi doctor. Without mpirun: those that need no other rank.
     Exit status 1 if something is broken; what is only slow is 0.
     """
-    if json_file is not None and not os.access(json_file if json_file.exists() else json_file.parent, os.W_OK):
-        raise must("--json", "a file that can be written", str(json_file))
+    if json_file is not None:
+        check_writable("--json", json_file)
     ranks = context.find_object(Ranks)
     is_alone = ranks is None or ranks.size == 1
     if is_alone and any(os.environ.get(name, "0") != "0" for name in _RANK_VARIABLES):
@@ -51,7 +51,7 @@ def doctor(
         lines = [*table(findings), "", conclusion(findings), *([rest()] if is_alone else [])]
         print("\n".join(lines), flush=True)
         if json_file is not None:
-            json_file.write_text(as_json(findings), encoding="utf-8")
+            write_text("--json", json_file, as_json(findings))
 
     def give_up(findings: Sequence[Finding]) -> None:
         tell(findings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adsp_mpi.cli.options import read_job, with_shorthands
+from adsp_mpi.cli.options import read_job, with_shorthands, words_of
 from adsp_mpi.cli.ranks import with_command
 from adsp_mpi.cli.resume import resume
 from adsp_mpi.cli.supervise import Job
@@ -63,7 +62,7 @@ def launch(
     if max_restarts < 0:
         raise must("--max-restarts", ">= 0", max_restarts)
     launcher = _launcher(mpirun)
-    words = [word for option in launcher_options or () for word in shlex.split(option)]
+    words = [word for option in launcher_options or () for word in words_of("--launcher-option", option)]
     is_open_mpi = _is_open_mpi(launcher)
     if is_open_mpi:
         _check_root(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
@@ -63,6 +64,14 @@ def build_job(tables: Tables) -> Config:
     config = build_config(tables)
     check_ending(config)
     return config
+
+
+def words_of(option: str, text: str) -> list[str]:
+    """Return the words of an option as a shell would."""
+    try:
+        return shlex.split(text)
+    except ValueError as exc:
+        raise must(option, "words as in a shell, quotes closed", text) from exc
 
 
 def as_style(text: str) -> Style:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +9,12 @@ from typing import Annotated
 import typer
 
 from adsp_mpi.cli.batch import countdown, duration
-from adsp_mpi.cli.options import ProgressOption
+from adsp_mpi.cli.options import ProgressOption, words_of
 from adsp_mpi.errors import must
 from adsp_mpi.experiments.description import names, read_experiment, study
 from adsp_mpi.experiments.real import RealTime
 from adsp_mpi.experiments.reproduction import Reproduction
+from adsp_mpi.store.files import reason
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="An experiment, or a TOML file like theirs.")]
 QuickOption = Annotated[bool, typer.Option("--quick", help="A smaller form that takes minutes.")]
@@ -71,7 +71,10 @@ def reproduce(
     print(f"{expected.runs} runs{kept}, {duration(expected.longest_s)} at most", flush=True)
     if estimate:
         return
-    report = reproduction.carry_out(batch)
+    try:
+        report = reproduction.carry_out(batch)
+    except OSError as exc:
+        raise must("--out", f"a folder that can be written ({reason(exc)})", str(out)) from exc
     print(f"\n{report.text}")
     print(f"wrote {', '.join(map(str, (report.markdown, report.csv, *report.figures)))}")
 
@@ -80,5 +83,5 @@ def _real_time(time_scale: float | None, launcher: str | None) -> RealTime:
     if time_scale is not None and not time_scale > 0:
         raise must("--time-scale", "> 0", time_scale)
     beside = Path(sys.executable).with_name("mpirun")
-    words = shlex.split(launcher or "")
+    words = words_of("--launcher", launcher or "")
     return RealTime(words or [str(beside) if beside.exists() else "mpirun"], time_scale)

@@ -20,6 +20,17 @@ def check_file(option: str, path: Path | None, endings: Sequence[str]) -> None:
         return
     if path.suffix.lower() not in endings:
         raise must(option, f"a file that ends in {', '.join(endings)}", str(path))
+    check_writable(option, path)
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Refuse a file that cannot be written; one that is there is not changed yet.
+
+    Raises
+    ------
+    ConfigError
+        if it cannot be written
+    """
     try:
         path.open("ab").close()
     except OSError as exc:
