@@ -55,7 +55,7 @@ def changes_to(folder: RunFolder, config: Config) -> Tables:
 
     Names, the number of workers and what was measured at the start are left out.
     """
-    before, after = read_tables(folder.config_toml), to_tables(config)
+    before, after = read_tables(folder.config_toml, called=folder.config_toml.name), to_tables(config)
     not_compared = {("output", "dir"), ("output", "name"), ("run", "workers")}
     if config.devices.relative:
         not_compared |= {("devices", "relative"), ("devices", "step_time_s")}
@@ -92,6 +92,9 @@ def reopened(path: Path, changes: Tables, driver: str, n_workers: int | None, sa
     _check_driver(folder, checkpoint, driver)
     if n_workers is not None and n_workers != config.run.workers:
         return _on_other_workers(folder, config, checkpoint, changes, n_workers, say)
+    if is_finished(folder):
+        _check_end(folder, config)
+    _check_workers(config, checkpoint)
     if checkpoint is None:
         say(f"no checkpoint in {path}: the run begins anew")
         return Interrupted(config, folder, None)
@@ -112,7 +115,7 @@ def _changed(folder: RunFolder, changes: Tables) -> Config:
             if key not in CHANGEABLE.get(section, ()):
                 known = ", ".join(f"{name}.{k}" for name, keys in CHANGEABLE.items() for k in sorted(keys))
                 raise must(f"{section}.{key}", f"left as the run has it; what can change: {known}", value)
-    tables = read_tables(folder.config_toml)
+    tables = read_tables(folder.config_toml, called=folder.config_toml.name)
     for section, table in changes.items():
         tables.setdefault(section, {}).update(table)
     config = build_config(tables)
@@ -126,6 +129,23 @@ def _newest(folder: RunFolder, say: Say) -> Checkpoint | None:
         if "parameters alone" not in complaint:
             say(f"passed over: {complaint}")
     return checkpoint
+
+
+def _check_end(folder: RunFolder, config: Config) -> None:
+    """Refuse ends that a finished run is past: it would lose what it did after its last checkpoint, for nothing."""
+    summary = folder.read_summary()
+    for key, count in (("max_time_s", "time_s"), ("max_steps", "steps"), ("max_versions", "version")):
+        limit, reached = getattr(config.stop, key), summary.get(count)
+        if limit is not None and isinstance(reached, int | float) and limit <= reached:
+            raise must(f"stop.{key}", f"later than the end of the run, which is at {reached:.6g}", limit)
+
+
+def _check_workers(config: Config, checkpoint: Checkpoint | None) -> None:
+    if checkpoint is None or checkpoint.state is None:
+        return
+    n_workers = len(from_plain(checkpoint.state["server"]["next_steps"]))
+    if config.run.workers != n_workers:
+        raise must("run.workers", f"{n_workers} in config.toml, as in the checkpoint", config.run.workers)
 
 
 def _check_driver(folder: RunFolder, checkpoint: Checkpoint | None, driver: str) -> None:

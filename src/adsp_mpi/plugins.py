@@ -27,8 +27,9 @@ def own_factory(setting: str, name: str, known: Sequence[str]) -> Callable[..., 
         raise must(setting, f"one of {', '.join(known)} or module.path:factory", name)
     try:
         factory: Callable[..., Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as exc:
-        raise must(setting, f"module.path:factory of something that can be imported ({exc})", name) from exc
+    except Exception as exc:  # whatever the module does when it is imported
+        why = (str(exc).splitlines() or [type(exc).__name__])[0]
+        raise must(setting, f"module.path:factory of something that can be imported ({why})", name) from exc
     if not callable(factory):
         raise must(setting, "module.path:factory of something that can be called", name)
     return factory

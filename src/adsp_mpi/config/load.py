@@ -47,7 +47,9 @@ def read_config(path: Path | None = None, settings: Sequence[str] = (), defaults
     return build_config(read_tables(path, settings, defaults))
 
 
-def read_tables(path: Path | None = None, settings: Sequence[str] = (), defaults: Tables | None = None) -> Tables:
+def read_tables(
+    path: Path | None = None, settings: Sequence[str] = (), defaults: Tables | None = None, called: str = "--config"
+) -> Tables:
     """Return what a file and settings say, as one table per section, not yet checked beyond that.
 
     Parameters
@@ -55,6 +57,7 @@ def read_tables(path: Path | None = None, settings: Sequence[str] = (), defaults
     path : a TOML file; None for the defaults alone
     settings : values are TOML; a bare word is text
     defaults : what holds where neither file nor settings say anything
+    called : what the file is, for messages
 
     Raises
     ------
@@ -62,7 +65,7 @@ def read_tables(path: Path | None = None, settings: Sequence[str] = (), defaults
         ``<name> must be <rule>, got <value>``, for the first thing that is wrong
     """
     tables: Tables = {section: dict(table) for section, table in (defaults or {}).items()}
-    for source in (_read_toml(path) if path else {}, *map(_parse_setting, settings)):
+    for source in (_read_toml(path, called) if path else {}, *map(_parse_setting, settings)):
         for section, table in source.items():
             _check_section(section, table)
             tables.setdefault(section, {}).update(table)
@@ -108,13 +111,13 @@ def repeatable(config: Config, n_workers: int) -> Config:
     return replace(config, run=run, output=replace(config.output, name=None))
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path, called: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as exc:
-        raise must("--config", "a readable TOML file", str(path)) from exc
+        raise must(called, "a readable TOML file", str(path)) from exc
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"--config must be valid TOML, got {str(path)!r}: {exc}") from exc
+        raise ConfigError(f"{called} must be valid TOML, got {str(path)!r}: {exc}") from exc
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def _check_values(place: Place, value: object) -> None:
         case int():
             rule = None if -(2**63) <= value < 2**63 else "an integer of 64 bits"
         case str():
-            rule = None if _is_unicode(value) else "valid UTF-8"
+            rule = "text without NUL" if "\0" in value else None if _is_unicode(value) else "valid UTF-8"
         case None:
             pass
         case _:

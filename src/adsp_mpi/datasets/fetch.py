@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from adsp_mpi.datasets.cifar10 import FOLDER, TEST_FILE, TRAINING_FILES
@@ -88,7 +87,7 @@ def _download(url: str, md5: str, path: Path, on_bytes: OnBytes) -> None:
 
 def _blocks(url: str, on_bytes: OnBytes) -> Iterator[bytes]:
     """Yield what is at `url`."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.lower().startswith(("http://", "https://")):
         raise must("the address to fetch from", "one that begins with https:// or http://", url)
     n_bytes = 0
     try:
@@ -99,7 +98,7 @@ def _blocks(url: str, on_bytes: OnBytes) -> Iterator[bytes]:
                 yield block
                 n_bytes += len(block)
                 on_bytes(n_bytes, total)
-    except (OSError, http.client.HTTPException) as exc:
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         raise must("the address to fetch from", f"one that can be read ({exc})", url) from exc
     if total is not None and n_bytes != total:
         raise must(url, f"an archive of {total} bytes", n_bytes)
