@@ -105,6 +105,7 @@ class Recording(Recorder):
 
     def go_on(self, folder: RunFolder, start: Snapshot | None) -> None:
         """Go on in a folder with what `start` knows, or begin it anew if that is nothing."""
+        folder.make_checkpoints()  # before anything of the run is touched
         self._folder = folder
         self._counts = from_plain(_server_state(start)["rows"]) if start else {}
         self._version = start.version if start else -1
@@ -134,7 +135,7 @@ class Recording(Recorder):
         self._trace = Trace(attributes, self._counts)
         if self._folder is None:
             return self._trace
-        if self._counts is None or not self._folder.trace.exists():
+        if self._counts is None:
             self._file = TraceFile(self._folder.trace, self._trace)
         else:
             self._file = TraceFile.resume(self._folder.trace, self._trace, self._trace.counts)

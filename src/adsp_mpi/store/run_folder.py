@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from adsp_mpi.errors import TraceError, must
-from adsp_mpi.store.files import replacement
+from adsp_mpi.store.files import reason, replacement
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,35 @@ class RunFolder:
         """Return the path of the checkpoint of a version."""
         return self.checkpoints / f"ckpt-{version}.h5"
 
+    def make_checkpoints(self) -> None:
+        """Make the folder of the checkpoints, if it is not there.
+
+        Raises
+        ------
+        TraceError : if that cannot be
+        """
+        try:
+            self.checkpoints.mkdir(exist_ok=True)
+        except OSError as exc:
+            raise TraceError(f"checkpoints must be a folder, got {str(self.checkpoints)!r} ({reason(exc)})") from exc
+
     def write_config(self, toml: str) -> None:
-        """Write the configuration, whole or not at all."""
-        with replacement(self.config_toml) as aside:
-            aside.write_text(toml, encoding="utf-8")
+        """Write the configuration, whole or not at all.
+
+        Raises
+        ------
+        TraceError : if it cannot be written
+        """
+        _write(self.config_toml, toml)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary, whole or not at all; numbers that are not finite become null."""
-        with replacement(self.summary) as aside:
-            aside.write_text(json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        """Write the summary, whole or not at all; numbers that are not finite become null.
+
+        Raises
+        ------
+        TraceError : if it cannot be written
+        """
+        _write(self.summary, json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n")
 
     def read_summary(self) -> dict[str, Any]:
         """Read the summary.
@@ -110,6 +130,14 @@ class RunFolder:
         if not isinstance(summary, dict):
             raise TraceError(f"summary must be a JSON object, got {type(summary).__name__} in {str(self.summary)!r}")
         return summary
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with replacement(path) as aside:
+            aside.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise TraceError(f"{path.name} must be a file that can be written, got {str(path)!r} ({reason(exc)})") from exc
 
 
 def _new_folder(directory: Path, label: str) -> Path:
