@@ -108,7 +108,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("reward", "float64", "1/s", "1/(time to the target loss), 0 if the fit never reaches it"),
         Column("slope", "float64", "1/s", "slope of the loss in the window"),
         Column("is_identifiable", "bool", "", "whether the window's losses determine the fit"),
-        Column("decision", "str", "", "what came of it, and by what: reward or slope"),
+        Column("decision", "str", "", "what came of it, and by what: reward, progress or slope"),
     ),
     "events": (
         Column("time_s", "float64", "s", "when"),

@@ -200,6 +200,37 @@ def loss_slope(time_s: Sequence[float] | Floats, loss: Sequence[float] | Floats)
     return float(t @ (y - y.mean()) / (t @ t))
 
 
+def speeds(windows: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[float]:
+    """Return a² of each window, on curves that share c and differ in a² and b: how fast training moves along a curve.
+
+    Parameters
+    ----------
+    windows : of each, the times of its samples or what else the curve is a function of, rising, and the losses there
+
+    Returns
+    -------
+    All nan where losses are not finite or not positive, where all are alike, and where a window has only one time.
+
+    Notes
+    -----
+    c is that with the least squared error in all windows together; see `fit_loss_curve`. The time of each window starts
+    at 0, so that b >= 0 is no constraint.
+    """
+    samples = [(np.asarray(t, dtype=np.float64), np.asarray(y, dtype=np.float64)) for t, y in windows]
+    losses = np.concatenate([y for _, y in samples])
+    is_usable = bool(np.isfinite(losses).all()) and losses.min() > 0 and np.ptp(losses) > 0
+    if not is_usable or any(np.ptp(t) == 0 for t, _ in samples):
+        return [math.nan] * len(samples)
+    lowest = float(losses.min())
+    gaps = np.geomspace(_SMALLEST_GAP * min(float(np.ptp(losses)), lowest), lowest, _GRID_POINTS)
+    for _ in range(_ROUNDS):
+        fits = [_fit_given_gap(t - t[0], y, lowest, gaps) for t, y in samples]
+        best = int(np.argmin(np.sum([error for error, _, _ in fits], axis=0)))
+        found = [float(a2[best]) for _, a2, _ in fits]
+        gaps = np.geomspace(gaps[max(best - 1, 0)], gaps[min(best + 1, _GRID_POINTS - 1)], _GRID_POINTS)
+    return found
+
+
 def _fit_given_gap(t: Floats, y: Floats, lowest: float, gaps: Floats) -> tuple[Floats, Floats, Floats]:
     """For each c = `lowest` − gap: the squared error in ℓ, a² and b of the weighted non-negative fit.
 

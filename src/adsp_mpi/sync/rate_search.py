@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from adsp_mpi.sync.base import LossSample, SearchWindow, Setting
-from adsp_mpi.sync.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward
+from adsp_mpi.sync.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward, speeds
 
-# Two rates are equally good if their rewards or slopes differ by less: on one and the same curve fits differ
-# by rounding alone, and the climb would go on by chance.
+# Two rates are equally good if their rewards, progress or slopes differ by less: on one and the same curve fits
+# differ by rounding alone, and the climb would go on by chance.
 MIN_GROWTH = 0.01
 
 
@@ -26,6 +27,27 @@ class Window:
         """When it began."""
         return self.samples[0].time_s
 
+    @property
+    def times(self) -> list[float]:
+        """When the samples were taken."""
+        return [sample.time_s for sample in self.samples]
+
+    @property
+    def losses(self) -> list[float]:
+        """The global loss there."""
+        return [sample.loss for sample in self.samples]
+
+    @property
+    def steps(self) -> list[float]:
+        """Steps merged until there."""
+        return [sample.steps for sample in self.samples]
+
+    @property
+    def steps_per_s(self) -> float:
+        """Steps merged in a second of the later half: commits of the earlier one were begun at another rate."""
+        middle, end = self.samples[len(self.samples) // 2], self.samples[-1]
+        return (end.steps - middle.steps) / (end.time_s - middle.time_s)
+
 
 @dataclass
 class RateSearch:
@@ -34,8 +56,13 @@ class RateSearch:
     Notes
     -----
     Source: Hu et al. 2020, Alg. 1, read so that it searches a rate, as the authors' code does. Differs: windows hold
-    at least five samples and share one time origin, the fit is constrained, and where a fit does not
-    identify its curve the two windows are ranked by their loss slope. To grow is to grow by a hundredth.
+    at least five samples and share one time origin, and the fit is constrained. To grow is to grow by a hundredth.
+
+    Where a fit does not identify its curve the two windows are ranked by progress instead: what a step achieves, as a²
+    of curves over the steps that share their c, times the steps in a second. Slopes of the loss over time would not
+    do: they flatten as training goes on, and the first rate would nearly always win. They decide only where there is
+    no such curve. A rate's cost, time for commits that is none for steps, is in the steps per second at once; what it
+    gains, fresher parameters, is in what a step achieves.
     """
 
     number: int
@@ -43,6 +70,7 @@ class RateSearch:
     setting: Setting
     _window: Window | None = None
     _best: SearchWindow | None = None
+    _best_window: Window | None = None
 
     def open_window(self, commit_rate: int, commit_target: float, first: LossSample, commits: list[int]) -> None:
         """Start a candidate's window at `first`, the sample that also ended the window before."""
@@ -65,11 +93,11 @@ class RateSearch:
         record = self._measured(window)
         self._window = None
         if self._best is None:
-            self._best = record
+            self._best, self._best_window = record, window
             return replace(record, decision="best so far"), window.commit_rate + 1
-        by = "reward" if _have_curves(record, self._best) else "slope"
-        if _is_better(record, self._best):
-            self._best = record
+        by, is_better = self._ranked(record, window)
+        if is_better:
+            self._best, self._best_window = record, window
             return replace(record, decision=f"best so far, by {by}"), window.commit_rate + 1
         return replace(record, decision=f"no better by {by}, rate {self.best_rate:g} kept"), None
 
@@ -79,9 +107,20 @@ class RateSearch:
         assert self._best is not None, "no window has been judged"
         return self._best.commit_rate
 
+    def _ranked(self, candidate: SearchWindow, window: Window) -> tuple[str, bool]:
+        """Return by what a candidate is compared with the best window so far, and whether it is better."""
+        best, best_window = self._best, self._best_window
+        assert best is not None, "no window has been judged"
+        assert best_window is not None, "it comes with the record"
+        if candidate.is_identifiable and best.is_identifiable:
+            return "reward", candidate.reward > best.reward * (1 + MIN_GROWTH)
+        before, now = _progress(best_window, window)
+        if math.isnan(before) or math.isnan(now):
+            return "slope", best.slope - candidate.slope > MIN_GROWTH * abs(candidate.slope)  # slopes may be inf
+        return "progress", now - before > MIN_GROWTH * abs(before)
+
     def _measured(self, window: Window) -> SearchWindow:
-        times = [sample.time_s for sample in window.samples]
-        losses = [sample.loss for sample in window.samples]
+        times, losses = window.times, window.losses
         curve = fit_loss_curve(times, losses)
         return SearchWindow(
             search=self.number,
@@ -100,12 +139,7 @@ class RateSearch:
         )
 
 
-def _have_curves(candidate: SearchWindow, best: SearchWindow) -> bool:
-    """Whether both windows have determined their curve; else their slopes are compared."""
-    return candidate.is_identifiable and best.is_identifiable
-
-
-def _is_better(candidate: SearchWindow, best: SearchWindow) -> bool:
-    if _have_curves(candidate, best):
-        return candidate.reward > best.reward * (1 + MIN_GROWTH)
-    return best.slope - candidate.slope > MIN_GROWTH * abs(candidate.slope)  # slopes may be inf
+def _progress(*windows: Window) -> list[float]:
+    """Return how fast training moves along the loss curve in each window, in 1/s per unit of loss."""
+    per_step = speeds([(window.steps, window.losses) for window in windows])
+    return [speed * window.steps_per_s for speed, window in zip(per_step, windows, strict=True)]

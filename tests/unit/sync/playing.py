@@ -41,5 +41,5 @@ class Play:
         return released
 
 
-def loss_at(time_s, loss):
-    return LossSample(time_s, version=0, steps=0, commits=0, loss=loss, accuracy=0.0)
+def loss_at(time_s, loss, steps=0):
+    return LossSample(time_s, version=0, steps=steps, commits=0, loss=loss, accuracy=0.0)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from playing import loss_at
 
 from adsp_mpi.sync.base import Setting
-from adsp_mpi.sync.rate_search import RateSearch
+from adsp_mpi.sync.loss_curve import speeds
+from adsp_mpi.sync.rate_search import MIN_GROWTH, RateSearch
 
 PERIOD_S = 60.0
 TICK_S = PERIOD_S / 6
@@ -82,10 +83,93 @@ def test_a_rate_that_reaches_the_target_beats_one_that_does_not():
     assert found.best_rate == 2
 
 
+# ---- ranking by progress ---------------------------------------------------------------------------------------
+
+
+def climb_by_steps(rates, curve_of_steps, noise=0.0):
+    """Return the search and its windows.
+
+    Parameters
+    ----------
+    rates : of each commit rate, from 1 on: steps merged in a second, and what a step is worth
+    curve_of_steps : the loss as a function of the worth of all steps
+    noise : of every other sample, so that no window alone identifies its curve
+    """
+    found, records, time_s, steps, worth, rate = search(), [], 0.0, 0.0, 0.0, 1
+
+    def sample():
+        sign = 1 if round(time_s / TICK_S) % 2 else -1
+        return loss_at(time_s, curve_of_steps(worth) * (1 + sign * noise), round(steps))
+
+    while rate is not None:
+        steps_per_s, each = rates[rate - 1]
+        found.open_window(rate, 0.0, sample(), [0])
+        is_over = False
+        while not is_over:
+            time_s += TICK_S
+            steps += steps_per_s * TICK_S
+            worth += steps_per_s * each * TICK_S
+            is_over = found.closes(sample(), [2], {0})
+        record, rate = found.judge()
+        records.append(record)
+    return found, records
+
+
+def flattening(worth):
+    return 1 / (0.0005 * worth + 0.5) + 0.1
+
+
+NOISE = 0.04
+
+
+def test_windows_without_a_curve_are_ranked_by_progress():
+    # twice as much in a step, a tenth less steps; then half as many steps, worth a tenth more
+    found, records = climb_by_steps([(20, 1.0), (18, 2.0), (9, 2.2), (9, 9.9)], flattening, NOISE)
+    assert not all(record.is_identifiable for record in records)
+    assert [record.decision for record in records] == [
+        "best so far",
+        "best so far, by progress",
+        "no better by progress, rate 2 kept",
+    ]
+    # the loss itself fell the slower, the later the window
+    assert [record.slope for record in records] == sorted(record.slope for record in records)
+
+
+def test_a_rate_whose_commits_leave_no_time_for_steps_is_no_better():
+    found, _ = climb_by_steps([(20, 1.0), (2, 3.0), (1, 3.0)], flattening, NOISE)
+    assert found.best_rate == 1
+
+
+@given(st.floats(0.0001, 0.003), st.floats(0.2, 1), st.floats(0, 0.25))
+def test_progress_of_two_equally_good_rates_is_equal(a2, b, c):
+    windows = []
+    for first in (0.0, 1200.0):
+        steps = [first + 200 * n for n in range(7)]
+        windows.append((steps, [1 / (a2 * each + b) + c for each in steps]))
+    one, two = speeds(windows)
+    assert one == pytest.approx(a2, rel=2e-3)
+    assert two == pytest.approx(one, rel=MIN_GROWTH / 2)
+
+
+def test_progress_is_that_of_the_window_whatever_came_before():
+    """A window on the curve of 3 a² from where another one left it, both with c = 0.2."""
+    one = [(steps, 1 / (0.001 * steps + 0.5) + 0.2) for steps in range(0, 1201, 200)]
+    two = [(steps, 1 / (0.003 * (steps - 1200) + 1.7) + 0.2) for steps in range(1200, 2401, 200)]
+    slow, fast = speeds([tuple(zip(*window, strict=True)) for window in (one, two)])
+    assert fast / slow == pytest.approx(3, rel=0.1)  # c is found by one curve for both, so roughly
+
+
+def test_progress_needs_steps_and_a_curve():
+    rising = [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert math.isnan(speeds([([7.0] * 5, rising), (rising, rising[::-1])])[0])
+    assert all(math.isnan(speed) for speed in speeds([(rising, [2.0] * 5), (rising, [2.0] * 5)]))
+    assert all(math.isnan(speed) for speed in speeds([(rising, rising), (rising, [math.inf] * 5)]))
+
+
 # ---- ranking by slope ------------------------------------------------------------------------------------------
 
 
-def test_windows_are_ranked_by_slope_where_no_curve_is_identifiable():
+def test_windows_without_curve_and_steps_are_ranked_by_slope():
     found, records = climb([line(-0.001), line(-0.002), line(-0.0015), line(-9)])
     assert not any(record.is_identifiable for record in records)
     assert [record.slope for record in records] == pytest.approx([-0.001, -0.002, -0.0015])
