@@ -131,6 +131,7 @@ def test_windows_without_a_curve_are_ranked_by_progress():
         "best so far, by progress",
         "no better by progress, rate 2 kept",
     ]
+    assert found.best_rate == 2
     # the loss itself fell the slower, the later the window
     assert [record.slope for record in records] == sorted(record.slope for record in records)
 
