@@ -212,6 +212,8 @@ class Recording(Recorder):
         }
         entries = self._testbed.model.layout.entries()
         path = folder.checkpoint(snapshot.version)
+        if self._file is not None:
+            self._file.sync()  # the rows that it counts must not be younger on the disk
         write_checkpoint(path, snapshot.parameters, entries, snapshot.version, attributes, snapshot.state or None)
         self._saved = snapshot.version
         prune_checkpoints(folder, self._config.output.keep_checkpoints, good=path)
