@@ -30,7 +30,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from killing import Outcome, Victim, killed
 from launch import is_open_mpi, mpirun
 
-COLUMNS = ("victim", "runs", "early", "restarts", "finished", "lost, doubled or torn", "hung", "orphans", "leaked")
+# saving: while a checkpoint was written; early: before the first one
+COLUMNS = (
+    "victim",
+    "runs",
+    "saving",
+    "early",
+    "restarts",
+    "finished",
+    "lost, doubled or torn",
+    "hung",
+    "orphans",
+    "leaked",
+)
 
 
 def main() -> None:
@@ -68,6 +80,7 @@ def row(victim: Victim, outcomes: list[Outcome]) -> tuple[object, ...]:
     return (
         victim.value,
         len(outcomes),
+        sum(outcome.was_saving for outcome in outcomes),
         sum(outcome.is_early for outcome in outcomes),
         sum(outcome.n_restarts for outcome in outcomes),
         sum(outcome.status == 0 for outcome in outcomes),

@@ -67,6 +67,7 @@ class Outcome:
     ----------
     is_killed : else the run had ended before
     is_early : there was no checkpoint yet
+    was_saving : a checkpoint was being written
     has_hung : it had to be ended
     status : exit status of ``launch``
     complaints : what is wrong with the run, in words
@@ -80,6 +81,7 @@ class Outcome:
     model: str
     is_killed: bool = False
     is_early: bool = False
+    was_saving: bool = False
     has_hung: bool = False
     status: int | None = None
     complaints: list[str] = field(default_factory=list)
@@ -143,7 +145,7 @@ def _tried(victim: Victim, directory: Path, rng: random.Random, survivors_go_on:
             for pid in marked(mark, MARK):
                 os.kill(pid, signal.SIGKILL)
             launched.wait()
-        outcome.leaked = memory.left()
+        outcome.leaked = [] if outcome.has_hung else memory.left()
         memory.remove()
         log.seek(0)
         outcome.said = log.read()
@@ -201,7 +203,7 @@ class _Watched:
         pids = self._pids(victim)
         if pids and not self.folder.summary.exists():
             os.kill(rng.choice(pids), signal.SIGKILL)
-            outcome.is_killed = True
+            outcome.is_killed, outcome.was_saving = True, self._is_saving()
         return max(self._versions(), default=-1)
 
     def _is_saving(self) -> bool:
