@@ -89,6 +89,7 @@ def _draw_curves(axes: Axes, rows: Sequence[Row], panel: Panel, target_loss: flo
         if target_loss is not None:
             axes.axhline(target_loss, color="black", linewidth=0.8, linestyle=(0, (1, 2)))
     axes.set(xlabel=_word(panel.x), ylabel=_word(panel.y), xlim=(0, None))
+    axes.locator_params(axis="x", nbins=6)  # five digits of seconds need the room
 
 
 def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
