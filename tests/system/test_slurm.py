@@ -86,10 +86,12 @@ def test_a_run_that_is_warned_before_its_ranks_listen_is_begun_again(slurm, home
 def test_a_sweep_is_compared_when_its_last_task_has_ended(slurm, home):
     sweep = slurm.submit("--ntasks=3", "jobs/sweep.sbatch", "--config", "any.toml", cwd=home)
     analysis = slurm.submit(f"--dependency=afterany:{sweep}", "jobs/analyze.sbatch", f"runs/sweep-{sweep}", cwd=home)
-    slurm.wait_for_output(f"{sweep}_1", PROGRESS)
-    slurm.warn(f"{sweep}_1")
+    last = f"{sweep}_4"  # Slurm gives it the number of the array
+    slurm.wait(last, "RUNNING")
+    slurm.wait_for_output(last, PROGRESS)
+    slurm.warn(last)
     slurm.wait(analysis)
-    assert [slurm.job(f"{sweep}_{task}")["Restarts"] for task in range(5)] == ["0", "1", "0", "0", "0"]
+    assert [slurm.job(f"{sweep}_{task}")["Restarts"] for task in range(5)] == ["0", "0", "0", "0", "1"]
     runs = [home / "runs" / f"sweep-{sweep}-{scheme}" for scheme in SCHEMES]
     assert all(json.loads((run / "summary.json").read_text())["finished"] for run in runs)
     table, page = ((home / "runs" / f"sweep-{sweep}.{kind}").read_text() for kind in ("md", "html"))
