@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,11 @@ from adsp_mpi.analysis.tables import Style, Table, joined, table
 from adsp_mpi.cli.analyze_parameters import checkpoint_tables_of, local_model_tables
 from adsp_mpi.cli.figures import FigureOption, check_target, draw
 from adsp_mpi.cli.options import FormatOption, as_style
+from adsp_mpi.cli.recorded import recorded
 from adsp_mpi.cli.targets import check_file, write_text
 from adsp_mpi.errors import TraceError, must
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import RecordedTrace
-from adsp_mpi.store.trace_file import read_trace
 
 _LAST_ROWS = 10  # of the local models, which are as many as commits
 _FROM_SUMMARY = ("test_loss", "test_accuracy", "stop_reason")  # what the trace does not know
@@ -115,26 +114,15 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 def _read(path: Path, name: str) -> _Run:
     folder = RunFolder.open(path)
-    trace = read_trace(folder.trace)
-    target_loss = _target_loss(trace, folder.trace)
-    for kind in ("commits", "workers"):
-        numbers = trace.arrays(kind)["worker"]
-        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < trace.attributes["n_workers"]:
-            raise TraceError(f"trace must know its workers, got others in {kind} of {str(folder.trace)!r}")
+    trace, configuration, _ = recorded(folder)
+    target = configuration.get("stop", {}).get("target_loss")
+    if not isinstance(target, int | float | None):
+        raise TraceError(f"trace must hold configuration and environment, got target_loss {target!r} in {str(path)!r}")
+    target_loss = None if target is None else float(target)
     stored = folder.read_summary() if folder.summary.is_file() and not trace.is_being_written else {}
     summary = summarize(trace, target_loss)
     summary |= {key: stored[key] for key in _FROM_SUMMARY if stored.get(key) is not None}
     return _Run(name, trace, summary, run_state(trace, trace.is_being_written, bool(stored.get("finished", True))))
-
-
-def _target_loss(trace: RecordedTrace, path: Path) -> float | None:
-    """Return the target that the run was told; whoever reads on may rely on the configuration and the environment."""
-    try:
-        json.loads(str(trace.attributes["environment"]))
-        target_loss = tomllib.loads(str(trace.attributes["configuration"])).get("stop", {}).get("target_loss")
-        return None if target_loss is None else float(target_loss)
-    except (ValueError, TypeError, AttributeError) as exc:
-        raise TraceError(f"trace must hold configuration and environment, got {str(path)!r}") from exc
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from adsp_mpi.cli.options import RunsArgument
+from adsp_mpi.cli.recorded import recorded
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import Replayed
 from adsp_mpi.engine.replay import replay as carry_out
@@ -21,7 +20,6 @@ from adsp_mpi.store.environment import differences, environment
 from adsp_mpi.store.kept import final_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.schema import CommitStatus
-from adsp_mpi.store.trace_file import read_trace
 
 TOLERANCE = 1e-3  # of the parameters' norm, where processor or libraries are not the run's
 
@@ -40,16 +38,17 @@ def replay(runs: RunsArgument) -> None:
 def _replay(run: Path, name: str) -> bool:
     """Say how a replay compares with its run; return whether it is right."""
     folder = RunFolder.open(run)
-    trace, checkpoint = read_trace(folder.trace), final_checkpoint(folder)
+    trace, configuration, recorded_environment = recorded(folder)
+    checkpoint = final_checkpoint(folder)
     commits = trace.arrays("commits")
-    config = build_config(tomllib.loads(str(trace.attributes["configuration"])))
+    config = build_config(configuration)
     testbed = assemble(config, int(trace.attributes["n_workers"]), reference_step_s=1.0)  # devices play no part
     replayed = carry_out(testbed, commits)
     if is_identical(replayed, checkpoint):
         n_applied = int(np.count_nonzero(commits["status"] == CommitStatus.APPLIED))
         print(f"{name}identical: {n_applied} commits, version {replayed.version}")
         return True
-    changes = differences(json.loads(str(trace.attributes["environment"])), environment())
+    changes = differences(recorded_environment, environment())
     for change in changes:
         print(f"{name}environment differs: {change}")
     if replayed.version == checkpoint.version and changes:

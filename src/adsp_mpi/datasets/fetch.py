@@ -61,9 +61,9 @@ def fetch(
         if it cannot be downloaded or written, or is not the archive expected
     """
     place = directory / archive.folder
-    if place.exists():
-        return place
     try:
+        if place.exists():
+            return place
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{archive.folder}-", dir=directory) as aside:
             packed, unpacked = Path(aside, "archive"), Path(aside, archive.folder)

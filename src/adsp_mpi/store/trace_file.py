@@ -319,6 +319,10 @@ def _check(file: Any, path: Path) -> None:
 
 
 def _read_table(group: Any, table: str) -> Columns:
+    for column in TABLES[table]:
+        found = group[column.name].dtype
+        if column.dtype != "str" and found != column.dtype:
+            raise TypeError(f"{table}/{column.name} is of {found}")
     # In the middle of a flush, which a kill can make the last state, columns may differ in length, and their lengths
     # may be ahead of their data: the rows that all columns have data for are whole.
     n_rows = min(_n_whole(group[column.name]) for column in TABLES[table])
