@@ -50,7 +50,10 @@ def _as_rank(args: list[str]) -> int:
             complain(f"MPI must be installed beside mpi4py (ask python -m adsp_mpi doctor), got: {reason}")
             return ConfigError.exit_status
         stop.hold()
-        return _in_world(args, MPI.COMM_WORLD)
+        try:
+            return _in_world(args, MPI.COMM_WORLD)
+        finally:
+            stop.ignore()  # others may still write what is left to write, and a launcher ends all when one is killed
 
 
 def _in_world(args: list[str], world: MPI.Intracomm) -> int:

@@ -75,6 +75,7 @@ def simulate(
     *,
     write: bool = True,
     observe: Observe | None = None,
+    say: Say = lambda text: None,
     stop: StopRequest | None = None,
 ) -> Result:
     """Train in virtual time, in this process: the real gradients, the configured devices, no MPI.
@@ -84,6 +85,7 @@ def simulate(
     config : a configuration, or its sections as mappings. None: the defaults
     write : leave a run folder
     observe : called every Γ/6 with the server and the virtual time
+    say : called with what goes wrong on the way
     stop : ends the run cleanly, with a checkpoint, once it has noted a signal
 
     Raises
@@ -93,7 +95,7 @@ def simulate(
     """
     from adsp_mpi.interrupted import Interrupted
 
-    return _simulate(Interrupted(_whole(config), None, None), write, observe, lambda text: None, stop)
+    return _simulate(Interrupted(_whole(config), None, None), write, observe, say, stop)
 
 
 def resume(
@@ -128,8 +130,10 @@ def resume(
     """
 
     def begin(ranks: MPI.Intracomm) -> Interrupted:
+        from adsp_mpi.engine.mpi.session import check_world
         from adsp_mpi.interrupted import reopened
 
+        check_world(ranks)
         return reopened(Path(folder), changes or {}, "mpi", ranks.size - 1, say)
 
     return _on_ranks(comm, begin, True, observe, say, stop)
@@ -169,15 +173,14 @@ def _on_ranks(
     from adsp_mpi.recording import Recording
 
     try:
-        session.check_world(own)
         run = begin(own)
         _check_real(run.config, own.size)
+        recording = Recording(run.config, "mpi", write, observe, say, stop)
+        if run.folder is not None:
+            recording.go_on(run.folder, run.start)
     except AdspError as exc:
         session.refuse(own, exc)
         raise
-    recording = Recording(run.config, "mpi", write, observe, say, stop)
-    if run.folder is not None:
-        recording.go_on(run.folder, run.start)
     try:
         outcome = session.lead(own, run.config, recording, say, run.start)
     except KeyboardInterrupt:

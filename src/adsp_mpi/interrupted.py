@@ -46,17 +46,38 @@ class Interrupted:
 
 
 def is_finished(folder: RunFolder) -> bool:
-    """Whether a run has ended by its own rules."""
-    return folder.summary.exists() and bool(folder.read_summary().get("finished", True))
+    """Whether a run has ended by its own rules, as far as its summary can be read."""
+    try:
+        return bool(folder.read_summary().get("finished", True))
+    except TraceError:
+        return False
+
+
+def continued(folder: RunFolder, n_workers: int | None) -> RunFolder:
+    """Return where a run goes on: in its folder, or in that of the run which as many workers have begun from it.
+
+    Parameters
+    ----------
+    n_workers : workers that there are now; None for as many as there were
+    """
+    before = read_tables(folder.config_toml, called=folder.config_toml.name).get("run", {}).get("workers")
+    if n_workers in (None, before):
+        return folder
+    other = RunFolder(folder.path.with_name(f"{folder.path.name}-on-{n_workers}"))
+    return other if other.config_toml.is_file() else folder
 
 
 def changes_to(folder: RunFolder, config: Config) -> Tables:
     """Return what of a configuration is not as the run in a folder has it.
 
-    Names, the number of workers and what was measured at the start are left out.
+    Names, the number of workers, what was measured at the start and what a new number of workers began from are left
+    out.
     """
-    before, after = read_tables(folder.config_toml, called=folder.config_toml.name), to_tables(config)
+    before = to_tables(build_config(read_tables(folder.config_toml, called=folder.config_toml.name)))
+    after = to_tables(config)
     not_compared = {("output", "dir"), ("output", "name"), ("run", "workers")}
+    if (folder.path / "start.h5").exists():
+        not_compared |= {("model", "start_from"), ("model", "start_step")}
     if config.devices.relative:
         not_compared |= {("devices", "relative"), ("devices", "step_time_s")}
     changes: dict[str, dict[str, Any]] = {}
@@ -64,6 +85,9 @@ def changes_to(folder: RunFolder, config: Config) -> Tables:
         for key, value in table.items():
             if (section, key) not in not_compared and before.get(section, {}).get(key) != value:
                 changes.setdefault(section, {})[key] = value
+        for key in before.get(section, {}).keys() - table.keys():
+            if (section, key) not in not_compared:
+                changes.setdefault(section, {})[key] = None
     return changes
 
 
@@ -83,22 +107,22 @@ def reopened(path: Path, changes: Tables, driver: str, n_workers: int | None, sa
     ConfigError, TraceError
         if it cannot go on
     """
-    folder = RunFolder.open(path)
+    folder = continued(RunFolder.open(path), n_workers)
     config = _changed(folder, changes)
     if is_finished(folder) and "stop" not in changes:
         reason = folder.read_summary().get("stop_reason")
         raise ConfigError(f"run must be unfinished, or get a later end as in --set stop.max_time_s=100, got {reason!r}")
-    checkpoint = _newest(folder, say)
+    checkpoint = _newest(folder, config, say)
     _check_driver(folder, checkpoint, driver)
     if n_workers is not None and n_workers != config.run.workers:
-        return _on_other_workers(folder, config, checkpoint, changes, n_workers, say)
+        return _on_other_workers(folder, config, checkpoint, n_workers, say)
     if is_finished(folder):
         _check_end(folder, config)
     _check_workers(config, checkpoint)
     if checkpoint is None:
-        say(f"no checkpoint in {path}: the run begins anew")
+        say(f"no checkpoint in {folder.path}: the run begins anew")
         return Interrupted(config, folder, None)
-    say(f"going on with {path} from version {checkpoint.version}")
+    say(f"going on with {folder.path} from version {checkpoint.version}")
     return Interrupted(config, folder, snapshot_of(checkpoint))
 
 
@@ -123,8 +147,8 @@ def _changed(folder: RunFolder, changes: Tables) -> Config:
     return config
 
 
-def _newest(folder: RunFolder, say: Say) -> Checkpoint | None:
-    checkpoint, passed_over = newest_checkpoint(folder, needs_state=True)
+def _newest(folder: RunFolder, config: Config, say: Say) -> Checkpoint | None:
+    checkpoint, passed_over = newest_checkpoint(folder, needs_state=True, scheme=config.scheme)
     for complaint in passed_over:
         if "parameters alone" not in complaint:
             say(f"passed over: {complaint}")
@@ -161,22 +185,23 @@ def _check_driver(folder: RunFolder, checkpoint: Checkpoint | None, driver: str)
 
 
 def _on_other_workers(
-    folder: RunFolder, config: Config, checkpoint: Checkpoint | None, changes: Tables, n_workers: int, say: Say
+    folder: RunFolder, config: Config, checkpoint: Checkpoint | None, n_workers: int, say: Say
 ) -> Interrupted:
     """Begin a new run from the parameters of the old one: shards, clocks and schedules are made for so many workers."""
     n_before = config.run.workers
     if checkpoint is None:
         raise must("number of workers", f"{n_before} as before: there is no checkpoint to start others from", n_workers)
     other = folder.path.with_name(f"{folder.path.name}-on-{n_workers}")
-    if (other / folder.config_toml.name).is_file():
-        return reopened(other, changes, "mpi", n_workers, say)
     config = replace(
         config,
         run=replace(config.run, workers=n_workers),
         model=replace(config.model, start_from=str((other / "start.h5").resolve()), start_step=_next_step(checkpoint)),
     )
     other_folder = RunFolder.create(other.parent, other.name)
-    shutil.copyfile(folder.checkpoint(checkpoint.version), other / "start.h5")
+    try:
+        shutil.copyfile(folder.checkpoint(checkpoint.version), other / "start.h5")
+    except OSError as exc:
+        raise must(str(other), f"a folder that can be written ({exc.strerror})", "start.h5") from exc
     say(
         f"the run had {n_before} workers, now there are {n_workers}: its data is sharded anew, and a new run begins in "
         f"{other} from the parameters of version {checkpoint.version}, with time, clocks and momentum at 0"

@@ -89,7 +89,8 @@ class Recording(Recorder):
         self._stop = stop or StopRequest()
         self._folder: RunFolder | None = None
         self._counts: Mapping[str, int] | None = None  # rows to go on after; None for a new run
-        self._version = -1  # to go on from
+        self._start: Snapshot | None = None  # to go on from
+        self._trace: Trace | None = None
         self._file: TraceFile | None = None
         self._next_flush_s = 0.0
         self._interval_s = config.output.checkpoint_interval_s
@@ -108,17 +109,38 @@ class Recording(Recorder):
         folder.make_checkpoints()  # before anything of the run is touched
         self._folder = folder
         self._counts = from_plain(_server_state(start)["rows"]) if start else {}
-        self._version = start.version if start else -1
+        self._start = start
 
     def prepare(self, testbed: Testbed) -> None:
-        """Make the run folder."""
-        if self._write and self._folder is None:
+        """Make the run folder, or check that what is to be gone on with is of this run.
+
+        Raises
+        ------
+        TraceError
+            if it is not; nothing has been touched
+        """
+        if self._start is not None:
+            size = self._start.parameters.size
+            if size != testbed.model.layout.size:
+                raise TraceError(
+                    f"checkpoint must hold {testbed.model.layout.size} parameters as the model, got {size}"
+                )
+            Server.check_state(_server_state(self._start))
+            testbed.scheme().restore(_server_state(self._start)["scheme"])
+            self._open_trace(testbed)  # now, so that a second process that goes on with the run is told in time
+        elif self._write and self._folder is None:
             label = f"{self._config.scheme}-{testbed.model.name}".replace("_", "-")
             self._folder = RunFolder.create(Path(self._config.output.dir), self._config.output.name, label)
             self._write_config(testbed)
 
     def begin(self, testbed: Testbed) -> Trace:
-        """Open the trace."""
+        """Open the trace; the devices are known now."""
+        if self._trace is None:
+            self._open_trace(testbed)
+        assert self._trace is not None
+        return self._trace
+
+    def _open_trace(self, testbed: Testbed) -> None:
         self._testbed = testbed
         attributes: dict[str, Attribute] = {
             "scheme": self._config.scheme,
@@ -134,14 +156,14 @@ class Recording(Recorder):
         }
         self._trace = Trace(attributes, self._counts)
         if self._folder is None:
-            return self._trace
+            return
         if self._counts is None:
             self._file = TraceFile(self._folder.trace, self._trace)
         else:
             self._file = TraceFile.resume(self._folder.trace, self._trace, self._trace.counts)
-            discard_later(self._folder, self._version)
+            self._folder.summary.unlink(missing_ok=True)  # the run has not ended any more
+            discard_later(self._folder, self._start.version if self._start else -1)
         self._write_config(testbed)  # a measured step time is known by now
-        return self._trace
 
     def observe(self, server: Server, now_s: float) -> None:
         """Hand the rows to the file once per check period, and pass the look on."""
@@ -155,8 +177,13 @@ class Recording(Recorder):
         """Ask for a stop if a signal has come, for a snapshot if one is due and the last one is written."""
         if self._stop.number:
             return Wish.STOP
-        is_due = self._folder is not None and time.monotonic() >= self._next_save_s
-        return Wish.SAVE if is_due and (self._writing is None or self._writing.done()) else Wish.NOTHING
+        if self._folder is None or time.monotonic() < self._next_save_s:
+            return Wish.NOTHING
+        try:
+            return Wish.SAVE if self.is_saved() else Wish.NOTHING
+        except TraceError as exc:
+            self._say(f"no checkpoint: {exc}")
+            return Wish.SAVE
 
     def on_signal(self, number: int, rank: int) -> None:
         """Take note that another rank was asked to stop."""
@@ -167,20 +194,34 @@ class Recording(Recorder):
         """Who asked for a stop."""
         return self._stop.reason
 
-    def save(self, snapshot: Snapshot, is_last: bool = False) -> None:
-        """Write a checkpoint: in a thread, or at once if it is the last one."""
+    def save(self, snapshot: Snapshot) -> None:
+        """Write a checkpoint in a thread, after the one that is being written."""
         if self._folder is None:
             return
         if self._file is not None:
             self._file.append()  # a checkpoint is worth nothing without the rows before it
-        self._tell_failure()
         self._writing = self._writer.submit(self._write_checkpoint, self._folder, snapshot)
         self._next_save_s = time.monotonic() + self._interval_s
-        if is_last:
-            self._tell_failure()
+
+    def is_saved(self) -> bool:
+        """Whether the last checkpoint is written.
+
+        Raises
+        ------
+        TraceError
+            if it cannot be
+        """
+        if self._writing is None:
+            return True
+        if not self._writing.done():
+            return False
+        writing, self._writing = self._writing, None
+        writing.result()
+        return True
 
     def finish(self, outcome: Outcome) -> Result:
         """Close the trace, write final parameters and summary, and return all of it."""
+        assert self._trace is not None, "the run has begun"
         trace: TraceView = self._trace
         if self._file is not None and self._folder is not None:
             with self._file:
@@ -195,12 +236,11 @@ class Recording(Recorder):
             "test_accuracy": outcome.test_accuracy,
             "lost_workers": list(outcome.lost_workers),
         }
+        self._writer.shutdown()
         if self._folder is not None:
-            self._tell_failure()
             if self._saved != outcome.version:
                 self._write_checkpoint(self._folder, Snapshot(outcome.parameters, outcome.version, outcome.time_s, {}))
             self._folder.write_summary(summary)
-        self._writer.shutdown()
         return Result(summary, outcome.parameters, self._testbed.model.layout, trace, self.folder)
 
     def _write_checkpoint(self, folder: RunFolder, snapshot: Snapshot) -> None:
@@ -217,16 +257,6 @@ class Recording(Recorder):
         write_checkpoint(path, snapshot.parameters, entries, snapshot.version, attributes, snapshot.state or None)
         self._saved = snapshot.version
         prune_checkpoints(folder, self._config.output.keep_checkpoints, good=path)
-
-    def _tell_failure(self) -> None:
-        """Wait for the checkpoint that is being written, and say so if it could not be: the run goes on."""
-        if self._writing is None:
-            return
-        try:
-            self._writing.result()
-        except TraceError as exc:
-            self._say(f"no checkpoint: {exc}")
-        self._writing = None
 
     def _write_config(self, testbed: Testbed) -> None:
         assert self._folder is not None

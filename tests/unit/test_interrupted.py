@@ -1,6 +1,7 @@
 """Simulations with files: stopped by request, gone on with, and compared with one that was not stopped."""
 
 import re
+import shutil
 import signal
 import tomllib
 
@@ -11,7 +12,8 @@ from runs import tables
 
 from adsp_mpi import api
 from adsp_mpi.engine.signals import StopRequest
-from adsp_mpi.errors import ConfigError
+from adsp_mpi.errors import ConfigError, TraceError
+from adsp_mpi.store.checkpoint import write_checkpoint
 
 END_S = 1.2
 
@@ -121,6 +123,52 @@ def test_a_longer_run_is_that_of_a_later_end(whole, tmp_path):
         api.resume_simulation(tmp_path / "cut")
     last = api.resume_simulation(tmp_path / "cut", changes={"stop": {"max_time_s": END_S}})
     assert_same_files(last.folder, whole.folder)
+
+
+def test_a_longer_run_that_is_interrupted_has_not_ended(whole, tmp_path):
+    api.simulate(config(tmp_path, "cut") | {"stop": {"max_time_s": 0.5}})
+    stop = StopAt(0.8)
+    api.resume_simulation(tmp_path / "cut", changes={"stop": {"max_time_s": END_S}}, observe=stop, stop=stop)
+    (tmp_path / "cut" / "summary.json").unlink()  # killed before it was written
+    assert_same_files(api.resume_simulation(tmp_path / "cut").folder, whole.folder)
+
+
+def test_the_checkpoint_of_another_scheme_is_passed_over(whole, tmp_path):
+    other = config(tmp_path, "other") | {"sync": {"check_period_s": 0.1, "scheme": "bsp"}}
+    stop = StopAt(0.8)
+    foreign = api.simulate(other, observe=stop, stop=stop).folder / "checkpoints"
+    stopped(tmp_path, "cut", 0.3)
+    (newest,) = foreign.iterdir()
+    shutil.copy(newest, tmp_path / "cut" / "checkpoints" / "ckpt-999999.h5")
+    said = []
+    last = api.resume_simulation(tmp_path / "cut", say=said.append)
+    assert "must be of scheme adsp, got 'bsp'" in said[0]
+    assert_same_files(last.folder, whole.folder)
+
+
+def test_a_stop_whose_checkpoint_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise TraceError("checkpoint must be a file that can be written")
+
+    monkeypatch.setattr("adsp_mpi.recording.write_checkpoint", full)
+    with pytest.raises(TraceError, match="can be written"):
+        stopped(tmp_path, "cut", 0.3)
+
+
+def test_checkpoints_that_cannot_be_written_on_the_way_are_said_and_tried_again(tmp_path, monkeypatch):
+    tries = []
+
+    def full_at_first(*args, **kwargs):
+        tries.append(1)
+        if len(tries) == 1:
+            raise TraceError("checkpoint must be a file that can be written")
+        write_checkpoint(*args, **kwargs)
+
+    monkeypatch.setattr("adsp_mpi.recording.write_checkpoint", full_at_first)
+    said = []
+    api.simulate(config(tmp_path, "x", checkpoint_interval_s=1e-6), say=said.append)
+    assert said == ["no checkpoint: checkpoint must be a file that can be written"]
+    assert len(tries) > 2
 
 
 def test_checkpoints_are_written_on_the_way_and_the_last_ones_stay(whole, tmp_path):

@@ -38,7 +38,7 @@ def simulate(
     begun = to_go_on(job) if resume else None
     with StopRequest() as stop, progress("none" if quiet else how) as shown:
         if begun is None:
-            result = api.simulate(job, observe=shown, stop=stop)
+            result = api.simulate(job, observe=shown, say=shown.say, stop=stop)
         else:
             result = api.resume_simulation(*begun, observe=shown, say=shown.say, stop=stop)
     close(result, stop, quiet)

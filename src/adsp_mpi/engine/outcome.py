@@ -52,8 +52,18 @@ class Recorder:
         """Return what is wanted now; asked several times a second in real time, at every event in virtual time."""
         return Wish.NOTHING
 
-    def save(self, snapshot: Snapshot, is_last: bool = False) -> None:
-        """Keep a snapshot: soon, or at once if it is the last one."""
+    def save(self, snapshot: Snapshot) -> None:
+        """Begin to keep a snapshot."""
+
+    def is_saved(self) -> bool:
+        """Whether the last snapshot is kept.
+
+        Raises
+        ------
+        TraceError
+            if it cannot be
+        """
+        return True
 
     def on_signal(self, number: int, rank: int) -> None:
         """Take note that another rank was asked to stop."""

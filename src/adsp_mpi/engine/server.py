@@ -13,6 +13,7 @@ from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.cluster import CountedCluster
 from adsp_mpi.engine.messages import Commit, Control, Phase, WorkerStart, WorkerStatus
 from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.errors import TraceError
 from adsp_mpi.plain import from_plain, to_plain
 from adsp_mpi.store.schema import SERVER, CommitStatus
 from adsp_mpi.store.trace import Trace
@@ -90,7 +91,7 @@ class Server:
         self.applied = 0  # commits applied
         self.refused = 0
         self.numbers = [0] * n
-        self.next_steps = [0] * n
+        self.next_steps = [config.model.start_step] * n
         self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
         self._n_ticks = 0
         self._next_record_s = setting.check_period_s * (1 - 1e-9)
@@ -145,9 +146,11 @@ class Server:
         control = self._change(worker)
         control.acknowledged = commit.number
         held = _Held(commit, update, now_s)
+        is_late = self.stop_reason is not None or worker not in self.cluster.live
+        control.stop = is_late  # one that was given up comes back too late
         self.cluster.batch_sizes[worker] = commit.batch_size
         self.cluster.learning_rates[worker] = commit.learning_rate
-        if self.stop_reason is not None:
+        if is_late:
             self._settle(held, CommitStatus.STOPPED, now_s)
         else:
             self._held[worker] = held
@@ -242,11 +245,12 @@ class Server:
             "scheme": self._scheme.state(),
             "controls": to_plain(self.controls),
             "statuses": to_plain(self.statuses),
+            "target_loss": self._stop.target_loss,
             "rows": to_plain(self._rows_at_stop or self._trace.counts),  # what a stop adds is none of a longer run
             "held": [[to_plain(held.commit), held.arrived_s] for held in self._held.values()],
         }
 
-    def restore(self, parameters: Array, state: Mapping[str, Any], updates: Sequence[Array]) -> None:
+    def restore(self, parameters: Array, state: Mapping[str, Any], updates: Sequence[Array], now_s: float) -> None:
         """Go on as if nothing had happened: every worker goes on, too.
 
         Parameters
@@ -258,8 +262,9 @@ class Server:
         for plain, arrived_s in state["held"]:
             commit = from_plain(plain, _CLASSES)
             self._held[commit.worker] = _Held(commit, updates[commit.worker], arrived_s)
+        self._check_end(now_s)
 
-    def take_over(self, parameters: Array, state: Mapping[str, Any]) -> None:
+    def take_over(self, parameters: Array, state: Mapping[str, Any], now_s: float) -> None:
         """Go on with workers that begin after their last settled commit, see `Worker.follow`; held commits are lost."""
         self._restore(parameters, state)
         n = self.cluster.n_workers
@@ -271,10 +276,26 @@ class Server:
             control = self._change(worker)
             control.stop, control.pull = False, True
             control.acknowledged, control.released = number, max(number - 1, 0)
-            self.statuses[worker].phase, self.statuses[worker].signal = Phase.STARTING, 0
+            status = self.statuses[worker]
+            status.phase, status.signal = Phase.STARTING, 0
+            status.steps = max(status.steps, self.next_steps[worker])  # it had not reported since its last commit
         self._settled = {worker: number for worker, number in enumerate(self.numbers) if number}
         self._newly_settled = list(self._settled)
         self._release()
+        self._check_end(now_s)
+
+    @staticmethod
+    def check_state(state: Mapping[str, Any]) -> None:
+        """Refuse a state that is not a server's.
+
+        Raises
+        ------
+        TraceError
+            if something is missing
+        """
+        needed = {*(name.lstrip("_") for name in _COUNTS), *_CLUSTER, "published", "scheme", "controls", "statuses"}
+        if missing := sorted(needed - state.keys()):
+            raise TraceError(f"state must be that of this version of adsp_mpi, got none of {', '.join(missing)}")
 
     @staticmethod
     def worker_starts(state: Mapping[str, Any]) -> list[WorkerStart]:
@@ -293,6 +314,14 @@ class Server:
         self.statuses = from_plain(state["statuses"], _CLASSES)
         self._published.restore(parameters, state["published"])
         self._scheme.restore(state["scheme"])
+        if state["target_loss"] != self._stop.target_loss:
+            self._n_below_target = 0
+
+    def _check_end(self, now_s: float) -> None:
+        """Stop if the run had come to its end, and only its last words are missing."""
+        self._check_counts(now_s)
+        if self.stop_reason is None and self._n_below_target >= self._stop.evaluations_below_target:
+            self.stop(now_s, f"global loss below {self._stop.target_loss:g}")
 
     # ---- inside ------------------------------------------------------------------------------------------------
 

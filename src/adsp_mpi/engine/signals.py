@@ -31,6 +31,13 @@ class StopRequest:
         if not self.number:
             self.number, self._rank = number, rank
 
+    def ignore(self) -> None:
+        """Heed no signal any more: what is left to do is the end, and nothing shall come between."""
+        if self._before:
+            self._before = {}
+            for number in ASKING:
+                signal.signal(number, signal.SIG_IGN)
+
     @property
     def reason(self) -> str:
         """Say who asked."""

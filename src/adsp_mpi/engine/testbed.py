@@ -144,7 +144,10 @@ def assemble(config: Config, n_workers: int, reference_step_s: float | None = No
         sampler=Sampler(dataset.train, shards, config.run.seed),
         devices=fleet,
     )
-    testbed.scheme()  # it may refuse the number of workers
+    try:
+        testbed.scheme().state()  # it may refuse the number of workers
+    except TypeError as exc:
+        raise must("sync.scheme", f"a scheme that can be saved ({exc})", config.scheme) from exc
     return testbed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish, final_out
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request, Worker
 
+SAVING_S = 0.01  # between two looks whether a checkpoint is written
 Event = tuple[float, int, str, int, float]  # time, order, what happens, to which worker, a number that goes with it
 
 
@@ -78,8 +80,10 @@ class VirtualDriver:
     def _run(self) -> Outcome:
         while self._present:  # a tick still to come is nobody's business
             if self._server.stop_reason is None and (wish := self._recorder.wish()) is not Wish.NOTHING:
-                self._recorder.save(self.snapshot(), is_last=wish is Wish.STOP)
+                self._recorder.save(self.snapshot())
                 if wish is Wish.STOP:
+                    while not self._recorder.is_saved():
+                        time.sleep(SAVING_S)
                     self._server.stop(self._now_s, self._recorder.stop_reason)
                     return self._outcome(is_finished=False)
             self._now_s, _, what, index, value = heapq.heappop(self._events)
@@ -124,7 +128,8 @@ class VirtualDriver:
         self._now_s, self._n_events, self._link.free_s = state["now_s"], state["n_events"], state["link_free_s"]
         self._events = [(time_s, order, what, index, value) for time_s, order, what, index, value in state["events"]]
         self._present = set(state["present"])
-        self._server.restore(start.parameters, state["server"], [local.update for local in self._locals])
+        updates = [local.update for local in self._locals]
+        self._server.restore(start.parameters, state["server"], updates, self._now_s)
         for worker, own in zip(self._workers, state["workers"], strict=True):
             self._restore_worker(worker, own)
 

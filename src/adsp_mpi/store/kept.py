@@ -17,13 +17,14 @@ class Newest(NamedTuple):
     passed_over: tuple[str, ...]  # one line each, newest first
 
 
-def newest_checkpoint(folder: RunFolder, needs_state: bool = False) -> Newest:
+def newest_checkpoint(folder: RunFolder, needs_state: bool = False, scheme: str | None = None) -> Newest:
     """Read the checkpoint of the highest version that is whole.
 
     Parameters
     ----------
     folder : the run
     needs_state : pass over checkpoints of parameters alone
+    scheme : pass over checkpoints of others, if given
     """
     passed_over = []
     for path in _newest_first(folder):
@@ -31,6 +32,10 @@ def newest_checkpoint(folder: RunFolder, needs_state: bool = False) -> Newest:
             checkpoint = read_checkpoint(path)
         except TraceError as exc:
             passed_over.append(str(exc))
+            continue
+        of = checkpoint.attributes.get("scheme")
+        if scheme is not None and of != scheme:
+            passed_over.append(f"checkpoint must be of scheme {scheme}, got {of!r} in {str(path)!r}")
             continue
         if checkpoint.state is not None or not needs_state:
             return Newest(checkpoint, tuple(passed_over))

@@ -21,7 +21,7 @@ from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION, TABLES, Co
 from adsp_mpi.store.trace import Attribute, Columns, RecordedTrace, Trace, columns_of
 
 _CHUNK_ROWS = 512
-_MAY_CHANGE = {"configuration", "environment", "n_workers"}  # when a run goes on
+_MAY_CHANGE = {"configuration", "environment"}  # when a run goes on
 _UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError)  # as h5py speaks of damage
 _PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # a flush takes milliseconds, unless its process has to wait for a core
 
@@ -205,6 +205,8 @@ def _locked_for_cutting(path: Path, is_needed: bool) -> Any:
 def _first_rows(
     file: Any, path: Path, attributes: Mapping[str, Attribute], n_rows: Mapping[str, int]
 ) -> dict[str, Columns]:
+    if not any(n_rows.values()):
+        return {}  # the run begins anew: nothing of the old file is kept
     try:
         found = _recorded(file, path)
     except _UNREADABLE as exc:

@@ -37,7 +37,7 @@ class Stopper(Recorder):
         self.n_events += 1
         return Wish.STOP if self.n_events > self.at else Wish.NOTHING
 
-    def save(self, snapshot, is_last=False):
+    def save(self, snapshot):
         self.snapshot = snapshot
 
 

@@ -10,6 +10,7 @@ from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Commit
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.engine.server import Server
+from adsp_mpi.errors import TraceError
 from adsp_mpi.plain import from_plain
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import Trace
@@ -421,7 +422,7 @@ def test_workers_begin_after_their_last_settled_commit_and_held_ones_are_lost():
     state = bench.server.state()
     assert [(s.number, s.next_step) for s in Server.worker_starts(state)] == [(1, 3), (1, 2)]
     again = Bench("bsp")
-    again.server.take_over(bench.published.current.copy(), state)
+    again.server.take_over(bench.published.current.copy(), state, 2.0)
     assert again.published.version == 1
     for control in again.server.controls:
         assert (control.acknowledged, control.released, control.pull, control.stop) == (1, 1, True, False)
@@ -437,7 +438,7 @@ def test_who_was_too_far_ahead_still_waits_after_going_on():
     bench.commit(0, base=1)
     assert bench.answers(0) == (2, 1, 1)
     again = Bench("ssp", sync={"staleness": 1})
-    again.server.take_over(bench.published.current.copy(), bench.server.state())
+    again.server.take_over(bench.published.current.copy(), bench.server.state(), 9.0)
     assert again.answers(0) == (2, 1, 1)
     again.commit(1, base=2)
     assert again.answers(0) == (2, 2, 3)
@@ -450,7 +451,7 @@ def test_one_that_had_left_comes_back_beside_the_slowest():
         bench.commit(1)
     bench.server.on_departure(2, 5.0, "lost")
     again = Bench("asp", n_workers=3)
-    again.server.take_over(bench.published.current.copy(), bench.server.state())
+    again.server.take_over(bench.published.current.copy(), bench.server.state(), 9.0)
     assert again.server.cluster.live == {0, 1, 2}
     assert again.server.cluster.commits == [4, 4, 4]
 
@@ -463,3 +464,54 @@ def test_what_a_stop_records_is_none_of_a_longer_run():
     assert bench.log("status") == [(STOPPED,)]
     assert from_plain(bench.server.state()["rows"]) == rows
     assert rows["commits"] == 0
+
+
+def test_a_commit_of_one_that_was_given_up_comes_too_late():
+    bench = Bench("bsp", n_workers=3)
+    bench.server.on_departure(2, 5.0, "lost")
+    bench.commit(2)
+    assert bench.log("worker", "status") == [(2, STOPPED)]
+    control = bench.server.controls[2]
+    assert (control.acknowledged, control.released, control.stop) == (1, 1, True)
+    bench.commit(0)
+    bench.commit(1)
+    assert (bench.published.version, bench.value) == (1, 2.0)
+
+
+def test_a_run_that_had_come_to_its_end_goes_on_to_its_last_words_alone():
+    bench = Bench("asp", max_versions=2)
+    bench.commit(0)
+    bench.commit(1)
+    assert bench.server.stop_reason == "version 2 is reached"
+    again = Bench("asp", max_versions=2)
+    again.server.take_over(bench.published.current.copy(), bench.server.state(), 7.0)
+    assert again.server.stop_reason == "version 2 is reached"
+    assert all(control.stop for control in again.server.controls)
+    longer = Bench("asp", max_versions=3)
+    longer.server.take_over(bench.published.current.copy(), bench.server.state(), 7.0)
+    assert longer.server.stop_reason is None
+
+
+def test_evaluations_below_the_target_count_for_that_target_alone():
+    bench = Bench("asp", target_loss=0.5, evaluations_below_target=2)
+    bench.server.on_loss(sample(1.0, 0.4), 1.0)
+    bench.server.on_loss(sample(2.0, 0.4), 2.0)
+    assert bench.server.stop_reason == "global loss below 0.5"
+    for target, reason in ((0.5, "global loss below 0.5"), (0.3, None)):
+        again = Bench("asp", target_loss=target, evaluations_below_target=2)
+        again.server.take_over(bench.published.current.copy(), bench.server.state(), 7.0)
+        assert again.server.stop_reason == reason
+
+
+def test_first_steps_are_those_of_the_configuration():
+    bench = Bench("asp", max_versions=1)
+    assert bench.server.next_steps == [0, 0]
+    config = build_config({"sync": {"scheme": "asp"}, "model": {"start_step": 100}, "stop": {"max_versions": 1}})
+    server = Server(bench.rules, Setting(2, check_period_s=60.0), config, bench.published, Trace({}))
+    assert [start.next_step for start in Server.worker_starts(server.state())] == [100, 100]
+
+
+def test_a_foreign_state_is_refused():
+    with pytest.raises(TraceError, match="state must be that of this version of adsp_mpi, got none of applied"):
+        Server.check_state({"commits": []})
+    Server.check_state(Bench("asp").server.state())

@@ -1,6 +1,6 @@
 """Named buffers: how the words of workers and server lie in the window.
 
-Control and status records are sealed: their last word is a check sum over all others, so a reader that met a writer
+Records are sealed: their last word is a check sum over all others, so a reader that met a writer
 sees it and reads again. All words are 8 bytes or halves of such, all records whole cache lines.
 """
 
@@ -60,7 +60,8 @@ HEADER = np.dtype(
         ("overhead_s", "f8"),
         ("retries", "i8"),
         ("train_loss", "f8"),
-        ("spare", "i8", 4),
+        ("spare", "i8", 3),
+        ("seal", "u8"),
     ]
 )
 assert CONTROL.itemsize == 64
@@ -126,11 +127,12 @@ def unpack_status(record: Record) -> WorkerStatus:
 
 def pack_header(record: Record, commit: Commit) -> None:
     """Write a commit's header; `unpack_header` reads it."""
-    record[()] = (*vars(commit).values(), 0)
+    record[()] = (*vars(commit).values(), 0, 0)
+    seal(record)
 
 
 def unpack_header(record: Record) -> Commit:
     """Read a commit's header."""
-    *values, _ = record.item()
+    *values, _, _ = record.item()
     fields = dict(zip(HEADER.names or (), values, strict=False))
     return Commit(**(fields | {"is_pulled": bool(fields["is_pulled"])}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from adsp_mpi.engine.messages import Phase
@@ -11,7 +12,7 @@ from adsp_mpi.engine.mpi.evaluation import Evaluator
 from adsp_mpi.engine.mpi.window import HeaderError, ServerWindow, WindowParameters
 from adsp_mpi.engine.outcome import Recorder, Snapshot, Wish
 from adsp_mpi.engine.server import Server
-from adsp_mpi.errors import StalledError
+from adsp_mpi.errors import AdspError, StalledError
 
 SCANS_BEFORE_SLEEP = 20
 SLEEP_S = 5e-4
@@ -97,6 +98,22 @@ class ServerDriver:
         state = {"server": self._server.state()}
         return Snapshot(self._published.current.copy(), self._published.version, self._clock.now_s(), state)
 
+    def save_now(self) -> Snapshot:
+        """Save what there is and wait until it is, with signs of life: large checkpoints on slow disks take their time.
+
+        Raises
+        ------
+        TraceError
+            if it cannot be saved
+        """
+        snapshot = self.snapshot()
+        self._recorder.save(snapshot)
+        while not self._recorder.is_saved():
+            self._window.beat()
+            self._window.drive_progress()
+            time.sleep(SLEEP_S)
+        return snapshot
+
     def see_off(self, patience_s: float) -> None:
         """Wait for those who leave alone to say that they need the window no longer."""
         deadline_s = time.monotonic() + patience_s
@@ -144,15 +161,17 @@ class ServerDriver:
             return
         self._last_look_s = wall_s
         self._window.beat()
-        for worker in sorted(self._present):
+        for worker in range(self._server.cluster.n_workers):
             status = self._window.status(worker)
-            if status is None:
+            if status is None or worker in self.lost:
+                continue
+            if status.signal:
+                self._recorder.on_signal(status.signal, worker + 1)
+            if worker not in self._present:
                 continue
             if status.heartbeat != self._server.statuses[worker].heartbeat:
                 self._last_seen_s[worker] = wall_s
                 self._server.statuses[worker] = status
-            if status.signal:
-                self._recorder.on_signal(status.signal, worker + 1)
             if status.phase is Phase.DONE:
                 self._present.discard(worker)
                 if self._server.stop_reason is None:
@@ -165,16 +184,20 @@ class ServerDriver:
     def _heed(self, wish: Wish) -> None:
         if wish is Wish.NOTHING or self._server.stop_reason is not None:
             return
-        self._recorder.save(self.snapshot(), is_last=wish is Wish.STOP)
-        if wish is Wish.STOP:
+        if wish is Wish.SAVE:
+            self._recorder.save(self.snapshot())
+        else:
+            self.save_now()
             self.is_stop_asked = True
             self._server.stop(self._clock.now_s(), self._recorder.stop_reason)
 
     def _lose(self, worker: int, wall_s: float) -> None:
         """Go on without a worker, or save what there is and give up."""
         accusation = self._accusation(worker, wall_s)
-        if not self._patience.goes_on:
-            self._recorder.save(self.snapshot(), is_last=True)
+        is_last = self._server.cluster.live <= {worker}
+        if is_last or not self._patience.goes_on:
+            with suppress(AdspError):  # who is missing is to be said in any case
+                self.save_now()
             raise StalledError(accusation)
         self._present.discard(worker)
         self.lost.append(worker)

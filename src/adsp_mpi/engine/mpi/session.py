@@ -182,7 +182,7 @@ def lead(
             published = WindowParameters(own, *testbed.publishing())
             server = testbed.server(published, trace)
             if start is not None:
-                server.take_over(start.parameters, start.state["server"])
+                server.take_over(start.parameters, start.state["server"], time_s)
                 text = f"from version {start.version}"
                 trace.add("events", time_s=time_s, worker=SERVER, kind="resumed", text=text)
             for worker in range(n_workers):
@@ -193,7 +193,7 @@ def lead(
             )
             driver = ServerDriver(server, published, own, evaluator, clock, patience, recorder)
             driver.run()
-            last, end_s = driver.snapshot(), clock.now_s()
+            last, end_s = driver.snapshot() if driver.is_stop_asked else driver.save_now(), clock.now_s()
             if driver.lost:
                 own.write_end(End.ALONE)
                 driver.see_off(SEE_OFF_S)
@@ -207,8 +207,6 @@ def lead(
             comm.Free()
         spent = evaluator.report((end_s - time_s) / config.run.time_scale)
         trace.add("events", time_s=end_s, worker=SERVER, kind="evaluation", text=spent)
-        if not driver.is_stop_asked:
-            recorder.save(last, is_last=True)
         return final_outcome(testbed, server, last.parameters, end_s, not driver.is_stop_asked, tuple(driver.lost))
 
 

@@ -194,8 +194,10 @@ class ServerWindow:
         """
         self._seen[worker] = self._sequences[worker]
         self._win.Sync()
-        commit = blocks.unpack_header(self._headers[worker])
         number = int(self._seen[worker])
+        if not blocks.is_whole(self._headers[worker]):
+            raise HeaderError(number, "its header is damaged")
+        commit = blocks.unpack_header(self._headers[worker])
         if (commit.worker, commit.number) != (worker, number):
             raise HeaderError(number, f"it has the header of commit {commit.number} of worker {commit.worker}")
         return commit, self._updates[worker]

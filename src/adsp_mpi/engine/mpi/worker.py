@@ -162,11 +162,12 @@ class WorkerDriver:
             self._report_sometimes()
 
     def _sleep(self, duration_s: float) -> None:
-        """Sleep for some device seconds, with a sign of life now and then."""
+        """Sleep for some device seconds, with a sign of life now and then; not to the end if the run has stopped."""
         end_s = self._clock.now_s() + duration_s
         while (rest_s := end_s - self._clock.now_s()) > 0:
             self._clock.sleep_at_most(rest_s, HEARTBEAT_S)
-            self._report_sometimes()
+            if self._report_sometimes() and self._window.control().stop:
+                return
 
     def _lap(self) -> float:
         """Return the time since the last boundary, for somebody to book, and start anew."""
