@@ -45,7 +45,7 @@ class RealTime:
 
 
 class RealRuns(Runs):
-    """Runs that are started with mpirun; their run folders stay beside what is kept of them.
+    """Runs that are started with mpirun, and gone on with; their run folders stay beside what is kept of them.
 
     Parameters
     ----------
@@ -88,18 +88,20 @@ class RealRuns(Runs):
     def _launched(self, config: Config) -> RunRecord:
         name = key(config)
         path = self._folder / name
-        if path.exists():  # of a run that was interrupted
-            shutil.rmtree(path)
         written = path.with_suffix(".toml")
         output = replace(config.output, dir=str(self._folder.resolve()), name=name)
         written.write_text(to_toml(replace(config, output=output)), encoding="utf-8")
         ranks = ["-n", str(workers_of(config) + 1), sys.executable, "-m", "adsp_mpi"]
-        command = [*self._launcher, *ranks, "train", "--config", str(written), "--quiet", "--progress", "none"]
+        train = ["train", "--resume", "--config", str(written), "--quiet", "--progress", "none"]
+        command = [*self._launcher, *ranks, *train]
         status, said = _run(command)
         if status != 0:
             raise AdspError(f"{' '.join(command)} ended with exit status {status}: {said}")
         folder = RunFolder.open(path)
-        return RunRecord.of(folder.read_summary(), read_trace(folder.trace))
+        summary = folder.read_summary()
+        if not summary["finished"]:
+            raise AdspError(f"{path} was stopped; the same command goes on with it")
+        return RunRecord.of(summary, read_trace(folder.trace))
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:

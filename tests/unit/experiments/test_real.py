@@ -92,6 +92,18 @@ def test_a_run_that_fails_is_told_and_not_kept(tmp_path, config):
     assert not list((tmp_path / "real").glob("*.json"))
 
 
+def test_a_run_that_was_stopped_is_not_taken_for_a_finished_one(tmp_path, config):
+    """As after SIGTERM: the ranks end well, with a checkpoint."""
+    runs = RealRuns(tmp_path / "real", RealTime(("true",), 1.0), [config])
+    path = tmp_path / "real" / module.key(runs.scaled(config))
+    path.mkdir()
+    (path / "config.toml").touch()
+    (path / "summary.json").write_text('{"finished": false}', encoding="utf-8")
+    with pytest.raises(AdspError, match="was stopped; the same command goes on with it"):
+        runs.records([runs.scaled(config)])
+    assert not runs.has(runs.scaled(config))
+
+
 def test_what_is_kept_is_told_apart_by_the_pace(tmp_path, config):
     runs = RealRuns(tmp_path / "real", RealTime(LAUNCHER, 2.0), [config])
     path = tmp_path / "real" / f"{module.key(runs.scaled(config))}.json"
