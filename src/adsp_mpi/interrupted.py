@@ -113,7 +113,7 @@ def reopened(path: Path, changes: Tables, driver: str, n_workers: int | None, sa
         reason = folder.read_summary().get("stop_reason")
         raise ConfigError(f"run must be unfinished, or get a later end as in --set stop.max_time_s=100, got {reason!r}")
     checkpoint = _newest(folder, config, say)
-    _check_driver(folder, checkpoint, driver)
+    _check_driver(folder, config, checkpoint, driver)
     if n_workers is not None and n_workers != config.run.workers:
         return _on_other_workers(folder, config, checkpoint, n_workers, say)
     if is_finished(folder):
@@ -172,11 +172,14 @@ def _check_workers(config: Config, checkpoint: Checkpoint | None) -> None:
         raise must("run.workers", f"{n_workers} in config.toml, as in the checkpoint", config.run.workers)
 
 
-def _check_driver(folder: RunFolder, checkpoint: Checkpoint | None, driver: str) -> None:
+def _check_driver(folder: RunFolder, config: Config, checkpoint: Checkpoint | None, driver: str) -> None:
     if checkpoint is not None:
         was = checkpoint.attributes["driver"]
     elif folder.trace.exists():
-        was = read_trace(folder.trace).attributes["driver"]
+        recorded = read_trace(folder.trace).attributes
+        if recorded["scheme"] != config.scheme:  # or a damaged configuration would begin another run in its place
+            raise must("sync.scheme", f"{recorded['scheme']} in config.toml, as in the trace", config.scheme)
+        was = recorded["driver"]
     else:
         return
     if was != driver:
