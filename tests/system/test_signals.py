@@ -112,3 +112,38 @@ def test_a_run_that_loses_a_worker_saves_what_it_has_and_gives_up(tmp_path):
     assert re.search(r"adsp_mpi: rank 1 waits at SSP s=1 for rank 2, last seen \d+ s ago, ", complaints)
     (checkpoint,) = (tmp_path / "x" / "checkpoints").iterdir()
     assert int(checkpoint.stem.removeprefix("ckpt-")) > 0
+
+
+SLOW_END = """
+import time
+from adsp_mpi.__main__ import main
+from adsp_mpi.engine.testbed import Testbed
+
+quick = Testbed.test
+
+def slow(self, parameters):
+    print("finishing", flush=True)
+    time.sleep(2)
+    return quick(self, parameters)
+
+Testbed.test = slow
+main()
+"""
+
+
+@pytest.mark.anympi
+@pytest.mark.timeout(100)
+def test_a_signal_while_rank_0_finishes_harms_nothing(tmp_path):
+    words = [
+        word for key, value in {**SETTINGS, "stop.max_versions": 4}.items() for word in ("--set", f"{key}={value}")
+    ]
+    args = ["-c", SLOW_END, "train", "--quiet", "--set", f"output.dir={tmp_path}", *words]
+    with mpi_job(3, args, timeout_s=80) as process:
+        for line in process.stdout:
+            if line == "finishing\n":
+                break
+        process.send_signal(signal.SIGUSR1)
+        said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    assert said == f"wrote {tmp_path}/x\n"
+    assert json.loads((tmp_path / "x" / "summary.json").read_text())["finished"] is True
