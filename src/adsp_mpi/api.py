@@ -209,6 +209,7 @@ def _simulate(run: Interrupted, write: bool, observe: Observe | None, say: Say, 
     if n_workers == "auto":
         n_workers = profile_size(run.config.devices) or DEFAULT_WORKERS
     testbed = assemble(run.config, n_workers)
+    testbed.check_start()
     warm_up(testbed)  # several simulations may start at once
     recording = Recording(run.config, "virtual", write, observe, say, stop)
     if run.folder is not None:

@@ -100,3 +100,11 @@ def test_a_model_larger_than_the_memory_is_refused(tmp_path):
     job = run_mpi(2, ["-m", "adsp_mpi", "train", *size], timeout_s=DEADLINE_S)
     assert_refused(job, "")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_start_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
+    args = ["train", "--set", "model.start_from=nowhere.h5", "--set", f"output.dir={tmp_path}/runs"]
+    job = run_mpi(2, ["-m", "adsp_mpi", *args], timeout_s=60)
+    assert job.returncode == 2
+    assert job.stderr == "adsp_mpi: checkpoint must be an existing file, got 'nowhere.h5'\n"
+    assert not (tmp_path / "runs").exists()

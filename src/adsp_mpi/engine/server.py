@@ -276,9 +276,7 @@ class Server:
             control = self._change(worker)
             control.stop, control.pull = False, True
             control.acknowledged, control.released = number, max(number - 1, 0)
-            status = self.statuses[worker]
-            status.phase, status.signal = Phase.STARTING, 0
-            status.steps = max(status.steps, self.next_steps[worker])  # it had not reported since its last commit
+        self.statuses = [start.status for start in self.worker_starts(state)]
         self._settled = {worker: number for worker, number in enumerate(self.numbers) if number}
         self._newly_settled = list(self._settled)
         self._release()
@@ -303,6 +301,9 @@ class Server:
         numbers, next_steps, statuses = (
             from_plain(state[name], _CLASSES) for name in ("numbers", "next_steps", "statuses")
         )
+        for status, next_step in zip(statuses, next_steps, strict=True):
+            status.phase, status.signal = Phase.STARTING, 0
+            status.steps = max(status.steps, next_step)  # it had not reported since its last commit
         return [WorkerStart(*start) for start in zip(numbers, next_steps, statuses, strict=True)]
 
     def _restore(self, parameters: Array, state: Mapping[str, Any]) -> None:

@@ -96,6 +96,16 @@ class Testbed:
         """Return the model's own initial parameters."""
         return self.model.initial(self.config.run.seed)
 
+    def check_start(self) -> None:
+        """Refuse a checkpoint to start from that is none, or of another model.
+
+        Raises
+        ------
+        ConfigError, TraceError
+        """
+        if self.config.model.start_from:
+            self._start(self.config.model.start_from)
+
     def _start(self, path: str) -> Array:
         checkpoint = read_checkpoint(Path(path))
         parameters = checkpoint.parameters

@@ -167,6 +167,7 @@ def lead(
         check_world(comm)
         testbed = assemble(config, n_workers, reference_step_s=1.0)
         check_room(n_workers, testbed.model.layout.size, testbed.model.layout.dtype)
+        testbed.check_start()
         recorder.prepare(testbed)
     except AdspError as exc:
         refuse(comm, exc)
