@@ -69,7 +69,8 @@ def comparison_figure(runs: Sequence[Run]) -> Figure:
         draw_counts(axes["d"], runs)
         for panel in "bcd":
             name_rows(axes[panel], labels if panel == "b" else [""] * len(labels))
-        head(axes["a"], "(a) Global loss", columns=max(1, int(100 / (7 + np.mean([*map(len, labels)])))))
+        lengths = [len(label) for label in labels]
+        head(axes["a"], "(a) Global loss", columns=max(1, int(100 / (7 + (np.mean(lengths) + max(lengths)) / 2))))
         head(axes["b"], "(b) Time to target", columns=1, rows=2)
         head(axes["c"], "(c) Time of all workers", columns=2, rows=2)
         head(axes["d"], "(d) Steps and commits", columns=1, rows=2)
