@@ -22,7 +22,7 @@ from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
 from adsp_mpi.engine.mpi.room import check_room
 from adsp_mpi.engine.mpi.server import Patience, ServerDriver
-from adsp_mpi.engine.mpi.waiting import polite_barrier, polite_bcast
+from adsp_mpi.engine.mpi.waiting import limited, polite_barrier, polite_bcast
 from adsp_mpi.engine.mpi.window import End, ServerWindow, Window, WindowParameters, WorkerWindow
 from adsp_mpi.engine.mpi.worker import WorkerDriver
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, final_outcome
@@ -92,6 +92,7 @@ class _Training:
         testbed = _prepare(comm, assemble(self.config, n_workers, reference_step_s=1.0))
         layout = testbed.model.layout
         start = self.starts[worker] if self.starts else WorkerStart(0, 0, WorkerStatus())
+        polite_barrier(comm, START_DEADLINE_S, "to make the window")
         with StopRequest() as stop, reproducible_arithmetic(), Window(comm, layout.size, layout.dtype) as window:
             clock = _start(comm, testbed, self.time_s)
             program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker))
@@ -177,6 +178,7 @@ def lead(
     testbed = _prepare(comm, testbed, say)
     trace = recorder.begin(testbed)
     layout = testbed.model.layout
+    polite_barrier(comm, START_DEADLINE_S, "to make the window")
     with reproducible_arithmetic(), Evaluator(testbed) as evaluator:
         with Window(comm, layout.size, layout.dtype) as window:
             own = ServerWindow(window)
@@ -205,7 +207,8 @@ def lead(
                 polite_barrier(comm, testbed.deadline_s, "at the end of the run")
         # nobody waits any longer
         if not driver.lost:
-            comm.Free()
+            with limited("end the run"):
+                comm.Free()
         spent = evaluator.report((end_s - time_s) / config.run.time_scale)
         trace.add("events", time_s=end_s, worker=SERVER, kind="evaluation", text=spent)
         return final_outcome(testbed, server, last.parameters, end_s, not driver.is_stop_asked, tuple(driver.lost))
@@ -227,7 +230,8 @@ def follow(comm: MPI.Intracomm) -> None:
     except _AbandonedError:
         leave_without_finalize(comm)
     else:
-        comm.Free()
+        with limited("end the run"):
+            comm.Free()
 
 
 def leave_without_finalize(comm: MPI.Intracomm) -> None:
@@ -267,7 +271,8 @@ def _prepare(comm: MPI.Intracomm, testbed: Testbed, say: Say = lambda text: None
         return testbed
     reference_s = _calibrate(testbed) if comm.rank == 1 else None
     polite_barrier(comm, START_DEADLINE_S, "while rank 1 measures the reference step")
-    reference_s = comm.bcast(reference_s, root=1)
+    with limited("learn the reference step"):
+        reference_s = comm.bcast(reference_s, root=1)
     return refit(testbed, reference_s * testbed.config.run.time_scale)
 
 
@@ -278,7 +283,8 @@ class _NodeTurn:
     """
 
     def __init__(self, comm: MPI.Intracomm) -> None:
-        self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        with limited("find those of their node", START_DEADLINE_S):
+            self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
 
     def __enter__(self) -> bool:
         """Wait for this rank's turn; whether it is the first."""
@@ -311,7 +317,8 @@ def _calibrate(testbed: Testbed) -> float:
 def _start(comm: MPI.Intracomm, testbed: Testbed, time_s: float) -> DeviceClock:
     """Agree that it is `time_s` now: rank 0's node shares its clock, others take the barrier's end."""
     polite_barrier(comm, START_DEADLINE_S, "to start")
-    origin_s, host = comm.bcast((time.monotonic(), MPI.Get_processor_name()))
+    with limited("agree on the time"):
+        origin_s, host = comm.bcast((time.monotonic(), MPI.Get_processor_name()))
     if host != MPI.Get_processor_name():
         origin_s = time.monotonic()
     scale = testbed.config.run.time_scale

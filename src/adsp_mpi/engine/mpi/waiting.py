@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 from mpi4py import MPI
@@ -11,6 +15,7 @@ from mpi4py import MPI
 from adsp_mpi.errors import StalledError
 
 _SHORTEST_S, _LONGEST_S = 1e-4, 1e-3
+TOGETHER_S = 60.0
 
 
 class Backoff:
@@ -36,6 +41,31 @@ def wait_for(is_done: Callable[[], bool], deadline_s: float, what: str) -> None:
         if time.monotonic() - start_s > deadline_s:
             raise StalledError(f"{what} for more than {deadline_s:.0f} s")
         backoff.pause()
+
+
+@contextmanager
+def limited(what: str, deadline_s: float = TOGETHER_S) -> Iterator[None]:
+    """End this process if a call that MPI has no polling form for takes longer: somebody who is to take part has died.
+
+    Parameters
+    ----------
+    what : what the call does, for the last words
+    deadline_s : wall seconds; by default for a call that all ranks come to at once
+    """
+
+    def give_up() -> None:
+        late = f"not all ranks came to {what} within {deadline_s:g} s: one may have died"
+        sys.stderr.write(f"adsp_mpi: {late}\n")
+        sys.stderr.flush()
+        os._exit(StalledError.exit_status)
+
+    timer = Timer(deadline_s, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def polite_barrier(comm: MPI.Comm, deadline_s: float, what: str) -> None:

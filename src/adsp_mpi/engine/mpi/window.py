@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
 from adsp_mpi.engine.mpi import blocks
-from adsp_mpi.engine.mpi.waiting import Backoff
+from adsp_mpi.engine.mpi.waiting import Backoff, limited
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.errors import StalledError
 
@@ -114,8 +114,9 @@ class Window:
         self.dtype = dtype
         self.n_parameters = n_parameters
         self.offsets = Offsets(comm.size - 1, n_parameters * dtype.itemsize)
-        self.win = MPI.Win.Allocate(self.offsets.total if comm.rank == 0 else 0, 1, comm=comm)
-        self.win.Lock_all(MPI.MODE_NOCHECK)
+        with limited("make the window"):
+            self.win = MPI.Win.Allocate(self.offsets.total if comm.rank == 0 else 0, 1, comm=comm)
+            self.win.Lock_all(MPI.MODE_NOCHECK)
         self._is_abandoned = False
 
     def abandon(self) -> None:
@@ -130,8 +131,9 @@ class Window:
     ) -> None:
         # if the job is about to be aborted, a collective call would hang, too
         if exc is None and not self._is_abandoned:
-            self.win.Unlock_all()
-            self.win.Free()
+            with limited("free the window"):
+                self.win.Unlock_all()
+                self.win.Free()
 
 
 class ServerWindow:
