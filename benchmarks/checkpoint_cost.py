@@ -1,0 +1,68 @@
+"""What checkpoints cost the workers of a run: commits per second with one a second, beside the same run without any.
+
+    python benchmarks/checkpoint_cost.py                    # --parameters 1000000 100000000 --repeats 5
+
+Workers commit and pull as fast as they can, so whatever holds up rank 0 or takes its memory shows in full. Runs
+alternate; the median of the ratios is given, for one checkpoint a second and, as a sixtieth of the loss, for one a
+minute, the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+NEVER_S = 1e6
+
+
+def commits_per_s(n_parameters: int, interval_s: float, duration_s: float, folder: Path) -> float:
+    """Return how many commits two workers made a second."""
+    settings = {
+        "model.name": "null",
+        "model.parameters": n_parameters,
+        "sync.scheme": "asp",
+        "sync.check_period_s": 1.0,
+        "devices.profile": "uniform",
+        "devices.step_time_s": 1e-5,
+        "stop.max_time_s": duration_s,
+        "output.dir": folder,
+        "output.checkpoint_interval_s": interval_s,
+        "output.keep_checkpoints": 1,
+    }
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    mpirun = Path(sys.executable).with_name("mpirun")
+    command = [mpirun, "-n", "3", sys.executable, "-m", "adsp_mpi", "train", "--quiet", *words]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    summary = json.loads((Path(said.split()[-1]) / "summary.json").read_text())
+    return summary["commits"] / duration_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parameters", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--duration", type=float, default=10.0, help="seconds of each run")
+    options = parser.parse_args()
+    for n_parameters in options.parameters:
+        ratios, rates = [], []
+        for _ in range(options.repeats):
+            with TemporaryDirectory() as folder:
+                without = commits_per_s(n_parameters, NEVER_S, options.duration, Path(folder))
+                every_second = commits_per_s(n_parameters, 1.0, options.duration, Path(folder))
+            ratios.append(every_second / without)
+            rates.append(without)
+        loss = 1 - median(ratios)
+        print(
+            f"{n_parameters} parameters: {median(rates):.0f} commits/s without checkpoints; one a second costs "
+            f"{loss:.1%} (from {1 - max(ratios):.1%} to {1 - min(ratios):.1%}), so one a minute {loss / 60:.2%}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
