@@ -29,6 +29,7 @@ def commits_per_s(n_parameters: int, interval_s: float, duration_s: float, folde
         "sync.check_period_s": 1.0,
         "devices.profile": "uniform",
         "devices.step_time_s": 1e-5,
+        "devices.latency_s": 0.0,
         "stop.max_time_s": duration_s,
         "output.dir": folder,
         "output.checkpoint_interval_s": interval_s,
