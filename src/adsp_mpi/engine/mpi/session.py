@@ -316,7 +316,7 @@ def _calibrate(testbed: Testbed) -> float:
 
 def _start(comm: MPI.Intracomm, testbed: Testbed, time_s: float) -> DeviceClock:
     """Agree that it is `time_s` now: rank 0's node shares its clock, others take the barrier's end."""
-    polite_barrier(comm, START_DEADLINE_S, "to start")
+    polite_barrier(comm, testbed.deadline_s, "to start")
     with limited("agree on the time"):
         origin_s, host = comm.bcast((time.monotonic(), MPI.Get_processor_name()))
     if host != MPI.Get_processor_name():
