@@ -205,12 +205,12 @@ def _locked_for_cutting(path: Path, is_needed: bool) -> Any:
 def _first_rows(
     file: Any, path: Path, attributes: Mapping[str, Attribute], n_rows: Mapping[str, int]
 ) -> dict[str, Columns]:
-    if not any(n_rows.values()):
-        return {}  # the run begins anew: nothing of the old file is kept
     try:
         found = _recorded(file, path)
     except _UNREADABLE as exc:
         raise _unreadable(path, exc) from exc
+    if not any(n_rows.values()):
+        return {}  # the run begins anew, perhaps with other measurements: nothing of the old file is kept
     for name in attributes.keys() - _MAY_CHANGE:
         if found.attributes[name] != attributes[name]:
             raise TraceError(

@@ -69,9 +69,9 @@ def test_each_table_is_cut_by_itself(path):
     assert assert_rows_are_numbered(read_trace(path)) == kept
 
 
-def test_configuration_environment_and_workers_may_change(path):
+def test_configuration_and_environment_may_change(path):
     write(path, 2)
-    new = attributes(configuration="[stop]\n", environment='{"python": "4"}', n_workers=3)
+    new = attributes(configuration="[stop]\n", environment='{"python": "4"}')
     with TraceFile.resume(path, Trace(new), rows(2)):
         pass
     assert read_trace(path).attributes == new
