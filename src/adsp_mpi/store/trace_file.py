@@ -164,11 +164,11 @@ def read_trace(path: Path) -> RecordedTrace:
 
 
 def _create(path: Path, attributes: Mapping[str, Attribute]) -> Any:
+    if path.exists():
+        raise TraceError(f"trace must be a new file, got {str(path)!r}")
     try:
-        with path.open("xb") as file:
-            file.write(_image(attributes, {}))
-    except FileExistsError as exc:
-        raise TraceError(f"trace must be a new file, got {str(path)!r}") from exc
+        with replacement(path) as aside:  # whoever is killed now leaves no trace that is none
+            aside.write_bytes(_image(attributes, {}))
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     return _open(path)
