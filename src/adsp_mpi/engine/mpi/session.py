@@ -38,6 +38,7 @@ _CALIBRATION_STEPS = 20
 NOTICE_AFTER_S = 3.0
 SEE_OFF_S = 5.0  # for those who leave alone
 LAST_WORDS_S = 600.0  # for rank 0 to write what is left to write, then
+WORD_S = 0.5  # for the word that it has
 Say = Callable[[str], None]
 
 
@@ -66,7 +67,10 @@ class _Refusal:
 
 
 class _AbandonedError(Exception):
-    """Somebody is missing, so no collective call will ever end again."""
+    """Somebody is missing, so no collective call will ever end again; `window` is to be left as it is."""
+
+    def __init__(self, window: WorkerWindow) -> None:
+        self.window = window
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,12 @@ class _Training:
             program = Worker(worker, n_workers, testbed.scheme(), testbed.local_model(worker))
             if self.starts:
                 program.follow(start.number, start.next_step)
-            driver = WorkerDriver(worker, testbed, WorkerWindow(window), clock, stop, start.status)
+            own = WorkerWindow(window)
+            driver = WorkerDriver(worker, testbed, own, clock, stop, start.status)
             driver.run(program.program())
-            if driver.leave() is End.ALONE:
+            if driver.leave() is not End.TOGETHER:
                 window.abandon()
-                raise _AbandonedError
+                raise _AbandonedError(own)
             polite_barrier(comm, testbed.deadline_s * 2, "at the end of the run")
 
 
@@ -201,7 +206,7 @@ def lead(
                 own.write_end(End.ALONE)
                 driver.see_off(SEE_OFF_S)
                 window.abandon()
-                leave_without_finalize(comm)
+                leave_without_finalize(comm, own)
             else:
                 own.write_end(End.TOGETHER)
                 polite_barrier(comm, testbed.deadline_s, "at the end of the run")
@@ -227,29 +232,36 @@ def follow(comm: MPI.Intracomm) -> None:
     plan: Plan = polite_bcast(comm, None, START_DEADLINE_S, "the plan")
     try:
         plan.follow(comm)
-    except _AbandonedError:
-        leave_without_finalize(comm)
+    except _AbandonedError as exc:
+        leave_without_finalize(comm, exc.window)
     else:
         with limited("end the run"):
             comm.Free()
 
 
-def leave_without_finalize(comm: MPI.Intracomm) -> None:
+def leave_without_finalize(comm: MPI.Intracomm, own: ServerWindow | WorkerWindow) -> None:
     """Let this process end without MPI's own end, which would wait for the missing for ever.
 
-    Rank 0 ends the job when it has nothing more to do; the others wait for that, because for most launchers a rank
-    that leaves is one that has failed.
+    For most launchers a rank that just leaves has failed, and they end the job. So the others stay until rank 0 has
+    nothing more to write, and it aborts the job with status 0; a launcher that lets survivors live may not heed that.
 
-    Collective: no.  RMA: none.
+    Collective: no.  RMA: passive target, rank 0.
     """
 
     def leave() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        deadline_s = time.monotonic() + (WORD_S if comm.rank == 0 else LAST_WORDS_S)
+        if isinstance(own, ServerWindow):
+            own.write_end(End.NOW)
+        while time.monotonic() < deadline_s:
+            if isinstance(own, ServerWindow):
+                own.drive_progress()  # across nodes nobody would hear the word otherwise
+            elif own.end() is End.NOW:
+                deadline_s = min(deadline_s, time.monotonic() + 4 * WORD_S)
+            time.sleep(0.05)
         if comm.rank == 0:
             comm.Abort(0)
-        else:
-            time.sleep(LAST_WORDS_S)
         os._exit(0)
 
     atexit.register(leave)  # mpi4py finalizes after all these

@@ -45,6 +45,7 @@ class End(IntEnum):
     NOT_YET = 0
     TOGETHER = 1
     ALONE = 2  # somebody is missing, so nothing collective would ever end
+    NOW = 3  # alone, and rank 0 has nothing more to write
 
 
 class HeaderError(RuntimeError):

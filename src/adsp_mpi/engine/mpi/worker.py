@@ -73,7 +73,7 @@ class WorkerDriver:
         while (end := self._window.end()) is End.NOT_YET:
             self._give_up_on(heard, "to end the run")
             backoff.pause()
-        if end is End.ALONE:
+        if end is not End.TOGETHER:
             self._enter(Phase.GONE)
             self._report()
         return end
