@@ -23,8 +23,8 @@ from pathlib import Path
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before numpy and torch are imported
 
-from kernel_rows.peak import peak_gflops  # noqa: E402
-from kernel_rows.row import Row  # noqa: E402
+from kernel_rows.peak import peak_gflops  # noqa: E402, after the variables
+from kernel_rows.row import Row  # noqa: E402, after the variables
 
 WARM_UP = 3
 

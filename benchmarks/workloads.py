@@ -19,17 +19,17 @@ from typing import Protocol
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before numpy and torch are imported
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from kernels import machine  # noqa: E402
-from torch_twins import Twin  # noqa: E402
+import numpy as np  # noqa: E402, after the variables
+import torch  # noqa: E402, after the variables
+from kernels import machine  # noqa: E402, after the variables
+from torch_twins import Twin  # noqa: E402, after the variables
 
-from adsp_mpi.config.sections import Config  # noqa: E402
-from adsp_mpi.datasets import DataOptions  # noqa: E402
-from adsp_mpi.datasets.base import Dataset, Floats, Split  # noqa: E402
-from adsp_mpi.engine.arithmetic import reproducible_arithmetic  # noqa: E402
-from adsp_mpi.engine.testbed import Testbed, assemble, warm_up  # noqa: E402
-from adsp_mpi.models import ModelOptions  # noqa: E402
+from adsp_mpi.config.sections import Config  # noqa: E402, after the variables
+from adsp_mpi.datasets import DataOptions  # noqa: E402, after the variables
+from adsp_mpi.datasets.base import Dataset, Floats, Split  # noqa: E402, after the variables
+from adsp_mpi.engine.arithmetic import reproducible_arithmetic  # noqa: E402, after the variables
+from adsp_mpi.engine.testbed import Testbed, assemble, warm_up  # noqa: E402, after the variables
+from adsp_mpi.models import ModelOptions  # noqa: E402, after the variables
 
 
 @dataclass(frozen=True)

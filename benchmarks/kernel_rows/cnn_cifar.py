@@ -29,7 +29,7 @@ class BandedNorm(nn.Module):
         band = (places[:, None] - places[None, :]).abs() <= 4
         self.register_buffer("band", band.float() * (0.001 / 9))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102, torch says what it is
         pixels = x.permute(0, 2, 3, 1)  # a view: channels are last in memory
         root = torch.addmm(torch.ones(()), (pixels * pixels).reshape(-1, 64), self.band).sqrt()
         return (pixels / (root * root.sqrt()).view(pixels.shape)).permute(0, 3, 1, 2)

@@ -52,7 +52,7 @@ def bit_sum(u_bits: Bits) -> int:
     bits = np.int64(0)
     for i in range(u_bits.size):
         bits += np.int64(u_bits[i])
-    return bits  # type: ignore[return-value]
+    return bits  # type: ignore[return-value]  # numba makes it an int
 
 
 @kernel
@@ -62,7 +62,7 @@ def accumulate(total: Floats, u: Floats, u_bits: Bits, weight: np.floating[Any])
     for i in range(total.size):
         total[i] += weight * u[i]
         bits += np.int64(u_bits[i])
-    return bits  # type: ignore[return-value]
+    return bits  # type: ignore[return-value]  # numba makes it an int
 
 
 @kernel
@@ -76,7 +76,7 @@ def publish(w: Floats, u: Floats, u_bits: Bits, eta: np.floating[Any], w_next: F
         w_next[i] = x
         n_bad += np.int64(not (abs(x) <= largest))
         bits += np.int64(u_bits[i])
-    return n_bad == 0, bits  # type: ignore[return-value]
+    return n_bad == 0, bits  # type: ignore[return-value]  # numba makes it an int
 
 
 @kernel

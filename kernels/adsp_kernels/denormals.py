@@ -57,10 +57,10 @@ def _typed(_context: Any, kept: Any, added: Any) -> Any:
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         word = ir.IntType(32)
-        place = alloca_once(builder, word)  # type: ignore[no-untyped-call]
+        place = alloca_once(builder, word)  # type: ignore[no-untyped-call]  # numba's, without types
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
         store, load = (
-            get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}")  # type: ignore[no-untyped-call]
+            get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}")  # type: ignore[no-untyped-call]  # numba's, without types
             for name in ("stmxcsr", "ldmxcsr")
         )
         address = builder.bitcast(place, ir.IntType(8).as_pointer())

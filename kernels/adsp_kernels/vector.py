@@ -203,7 +203,7 @@ class Machine:
         """Return the square roots."""
         kind = ir.FunctionType(a.value.type, [a.value.type])
         name = f"llvm.sqrt.v{LANES}f32"
-        root = get_or_insert_function(self._builder.module, kind, name)  # type: ignore[no-untyped-call]
+        root = get_or_insert_function(self._builder.module, kind, name)  # type: ignore[no-untyped-call]  # numba's, without types
         return Vector(self._builder, self._builder.call(root, [a.value], fastmath=_FLAGS))
 
     def exp(self, a: Vector) -> Vector:
@@ -282,7 +282,7 @@ def vector_code(emit: Callable[..., None]) -> Callable[..., None]:
         return signature, generate
 
     # numba takes the names and the number of arguments from here
-    typed.__signature__ = inspect.signature(emit)  # type: ignore[attr-defined]
+    typed.__signature__ = inspect.signature(emit)  # type: ignore[attr-defined]  # a function may have one
     typed.__name__, typed.__doc__ = emit.__name__, emit.__doc__
     return cast(Callable[..., None], intrinsic(typed))
 

@@ -203,6 +203,12 @@ class Recording(Recorder):
         self._writing = self._writer.submit(self._write_checkpoint, self._folder, snapshot)
         self._next_save_s = time.monotonic() + self._interval_s
 
+    def wait_saved(self) -> None:
+        """Wait until the last checkpoint is written."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
     def is_saved(self) -> bool:
         """Whether the last checkpoint is written.
 
@@ -211,12 +217,9 @@ class Recording(Recorder):
         TraceError
             if it cannot be
         """
-        if self._writing is None:
-            return True
-        if not self._writing.done():
+        if self._writing is not None and not self._writing.done():
             return False
-        writing, self._writing = self._writing, None
-        writing.result()
+        self.wait_saved()
         return True
 
     def finish(self, outcome: Outcome) -> Result:

@@ -55,6 +55,9 @@ class Recorder:
     def save(self, snapshot: Snapshot) -> None:
         """Begin to keep a snapshot."""
 
+    def wait_saved(self) -> None:
+        """Wait until the last snapshot is kept; raises as `is_saved` does."""
+
     def is_saved(self) -> bool:
         """Whether the last snapshot is kept.
 

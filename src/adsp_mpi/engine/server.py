@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.cluster import CountedCluster
+from adsp_mpi.engine.headers import wrong_in_header
 from adsp_mpi.engine.messages import Commit, Control, Phase, WorkerStart, WorkerStatus
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.errors import TraceError
@@ -91,7 +92,8 @@ class Server:
         self.applied = 0  # commits applied
         self.refused = 0
         self.numbers = [0] * n
-        self.next_steps = [config.model.start_step] * n
+        self._start_step = config.model.start_step
+        self.next_steps = [self._start_step] * n
         self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
         self._n_ticks = 0
         self._next_record_s = setting.check_period_s * (1 - 1e-9)
@@ -140,7 +142,8 @@ class Server:
     def on_commit(self, commit: Commit, update: Array, now_s: float) -> None:
         """Take a commit; `update` must stay as it is until the worker is released."""
         worker = commit.worker
-        if wrong := self._wrong_in(commit):
+        number = None if self.stop_reason is not None else self.numbers[worker] + 1
+        if wrong := wrong_in_header(commit, number, self.next_steps[worker], self.version):
             self.on_bad_header(worker, commit.number, wrong, now_s)
             return
         control = self._change(worker)
@@ -246,6 +249,7 @@ class Server:
             "controls": to_plain(self.controls),
             "statuses": to_plain(self.statuses),
             "target_loss": self._stop.target_loss,
+            "start_step": self._start_step,
             "rows": to_plain(self._rows_at_stop or self._trace.counts),  # what a stop adds is none of a longer run
             "held": [[to_plain(held.commit), held.arrived_s] for held in self._held.values()],
         }
@@ -291,7 +295,15 @@ class Server:
         TraceError
             if something is missing
         """
-        needed = {*(name.lstrip("_") for name in _COUNTS), *_CLUSTER, "published", "scheme", "controls", "statuses"}
+        needed = {
+            *(name.lstrip("_") for name in _COUNTS),
+            *_CLUSTER,
+            "published",
+            "scheme",
+            "controls",
+            "statuses",
+            "start_step",
+        }
         if missing := sorted(needed - state.keys()):
             raise TraceError(f"state must be that of this version of adsp_mpi, got none of {', '.join(missing)}")
 
@@ -303,7 +315,7 @@ class Server:
         )
         for status, next_step in zip(statuses, next_steps, strict=True):
             status.phase, status.signal = Phase.STARTING, 0
-            status.steps = max(status.steps, next_step)  # it had not reported since its last commit
+            status.steps = max(status.steps, next_step - state["start_step"])  # unreported since its last commit
         return [WorkerStart(*start) for start in zip(numbers, next_steps, statuses, strict=True)]
 
     def _restore(self, parameters: Array, state: Mapping[str, Any]) -> None:
@@ -386,18 +398,6 @@ class Server:
             self._change(worker).stop = True
             self.on_departure(worker, now_s, f"{MAX_REFUSED_IN_ROW} of its commits in a row were refused")
 
-    def _wrong_in(self, commit: Commit) -> str:
-        """Return what cannot be in a header; empty if all can."""
-        worker = commit.worker
-        if commit.number != self.numbers[worker] + 1 and self.stop_reason is None:
-            return f"it must be number {self.numbers[worker] + 1}"
-        if commit.steps < 1 or commit.batch_size < 1 or commit.first_step < self.next_steps[worker]:
-            steps = f"{commit.steps} steps of {commit.batch_size} samples"
-            return f"it cannot have {steps} from step {commit.first_step} on"
-        if not 0 <= commit.base_version <= self.version:
-            return f"version {commit.base_version} has not been published"
-        return "" if math.isfinite(commit.learning_rate) else f"its learning rate is {commit.learning_rate}"
-
     def _settle(self, held: _Held, status: CommitStatus, now_s: float, weight: float = 1.0, bits: int = 0) -> None:
         commit, worker = held.commit, held.commit.worker
         is_applied = status is CommitStatus.APPLIED
@@ -413,28 +413,17 @@ class Server:
             self.steps += commit.steps
         self._trace.add(
             "commits",
+            **vars(commit),
             time_s=now_s,
             arrived_s=held.arrived_s,
-            started_s=commit.started_s,
-            worker=worker,
-            number=commit.number,
-            first_step=commit.first_step,
-            steps=commit.steps,
-            batch_size=commit.batch_size,
-            learning_rate=commit.learning_rate,
             global_learning_rate=self._published.global_learning_rate,
             momentum=self._published.momentum,
             weight=weight,
-            base_version=commit.base_version,
-            is_pulled=commit.is_pulled,
             version=self._published.version if is_applied else -1,
             round=self._n_rounds,
             status=int(status),
             staleness=self._published.version - 1 - commit.base_version if is_applied else -1,
             size_bytes=held.update.nbytes,
-            overhead_s=commit.overhead_s,
-            retries=commit.retries,
-            train_loss=commit.train_loss,
             update_bits=bits & _BITS,
         )
         self._change(worker).pull = status is not CommitStatus.APPLIED

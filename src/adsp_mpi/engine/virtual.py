@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,6 @@ from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish, final_out
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request, Worker
 
-SAVING_S = 0.01  # between two looks whether a checkpoint is written
 Event = tuple[float, int, str, int, float]  # time, order, what happens, to which worker, a number that goes with it
 
 
@@ -82,8 +80,7 @@ class VirtualDriver:
             if self._server.stop_reason is None and (wish := self._recorder.wish()) is not Wish.NOTHING:
                 self._recorder.save(self.snapshot())
                 if wish is Wish.STOP:
-                    while not self._recorder.is_saved():
-                        time.sleep(SAVING_S)
+                    self._recorder.wait_saved()
                     self._server.stop(self._now_s, self._recorder.stop_reason)
                     return self._outcome(is_finished=False)
             self._now_s, _, what, index, value = heapq.heappop(self._events)

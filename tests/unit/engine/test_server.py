@@ -508,7 +508,8 @@ def test_first_steps_are_those_of_the_configuration():
     assert bench.server.next_steps == [0, 0]
     config = build_config({"sync": {"scheme": "asp"}, "model": {"start_step": 100}, "stop": {"max_versions": 1}})
     server = Server(bench.rules, Setting(2, check_period_s=60.0), config, bench.published, Trace({}))
-    assert [start.next_step for start in Server.worker_starts(server.state())] == [100, 100]
+    starts = Server.worker_starts(server.state())
+    assert [(start.next_step, start.status.steps) for start in starts] == [(100, 0), (100, 0)]
 
 
 def test_a_foreign_state_is_refused():
