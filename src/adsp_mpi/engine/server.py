@@ -41,9 +41,21 @@ _COUNTS = (
     "_n_refused_in_row",
     "_settled",
     "_newly_settled",
+    "_released_s",
+    "_turn_s",
     "_changed",
 )
-_CLUSTER = ("commits", "step_times_s", "sample_times_s", "batch_sizes", "learning_rates", "live")
+_CLUSTER = (
+    "commits",
+    "step_times_s",
+    "sample_times_s",
+    "batch_sizes",
+    "learning_rates",
+    "turnarounds_s",
+    "live",
+    "now_s",
+    "published_s",
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,8 @@ class Server:
         self._settled: dict[int, int] = {}  # worker -> number of a commit that is settled but not yet released
         self._newly_settled: list[int] = []  # since somebody was last let go
         self._release_key: object = None
+        self._released_s = [0.0] * n  # when each worker was last let go
+        self._turn_s = math.inf  # when the scheme wants to be asked again what is ready
         self._changed: set[int] = set(range(n))
 
     # ---- what a driver asks ------------------------------------------------------------------------------------
@@ -120,7 +134,7 @@ class Server:
         if self.stop_reason is not None:
             return math.inf
         limit_s = math.inf if self._stop.max_time_s is None else self._stop.max_time_s
-        return min(self._n_ticks * self._tick_s, limit_s)
+        return min(self._n_ticks * self._tick_s, limit_s, self._turn_s)
 
     @property
     def waiting_place(self) -> str:
@@ -153,18 +167,20 @@ class Server:
         control.stop = is_late  # one that was given up comes back too late
         self.cluster.batch_sizes[worker] = commit.batch_size
         self.cluster.learning_rates[worker] = commit.learning_rate
+        self.cluster.turnarounds_s[worker] = now_s - self._released_s[worker]
         if is_late:
             self._settle(held, CommitStatus.STOPPED, now_s)
         else:
             self._held[worker] = held
             self._publish_ready(now_s)
-        self._release()
+        self._release(now_s)
 
     def on_bad_header(self, worker: int, number: int, wrong: str, now_s: float) -> None:
         """Refuse what cannot be a commit of this worker: it forgets its update, pulls and goes on."""
         control = self._change(worker)
         control.acknowledged = control.released = self.numbers[worker] = number
         control.pull, control.version = True, self._published.version
+        self._released_s[worker] = now_s
         self._count_refusal(worker, number, wrong, now_s, kind="bad header")
 
     def on_departure(self, worker: int, now_s: float, why: str) -> None:
@@ -177,16 +193,19 @@ class Server:
             if not self.cluster.live:
                 self.stop(now_s, "all workers have left")
             self._publish_ready(now_s)
-        self._release()
+        self._release(now_s)
 
     def on_time(self, now_s: float) -> None:
-        """Sample the loss every Γ/6, tell the scheme, and stop when the time is up."""
+        """Publish what had to wait for now; sample the loss every Γ/6, tell the scheme, stop when the time is up."""
         if self.stop_reason is not None:
             return
         if self._stop.max_time_s is not None and now_s >= self._stop.max_time_s:
             self.stop(now_s, f"{self._stop.max_time_s:g} s are over")
             return
-        if now_s < self._n_ticks * self._tick_s:
+        if now_s >= self._turn_s:
+            self._publish_ready(now_s)
+            self._release(now_s)
+        if self.stop_reason is not None or now_s < self._n_ticks * self._tick_s:
             return
         self._n_ticks = int(now_s / self._tick_s + 1e-9) + 1  # a tick missed by a busy machine is not made up for
         is_record_due = now_s >= self._next_record_s
@@ -235,7 +254,7 @@ class Server:
             self._settle(held, CommitStatus.STOPPED, now_s)
         for worker in range(self.cluster.n_workers):
             self._change(worker).stop = True
-        self._release()
+        self._release(now_s)
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
@@ -283,7 +302,8 @@ class Server:
         self.statuses = [start.status for start in self.worker_starts(state)]
         self._settled = {worker: number for worker, number in enumerate(self.numbers) if number}
         self._newly_settled = list(self._settled)
-        self._release()
+        self._released_s = [now_s] * n
+        self._release(now_s)
         self._check_end(now_s)
 
     @staticmethod
@@ -370,11 +390,13 @@ class Server:
             )
 
     def _publish_ready(self, now_s: float) -> None:
+        self.cluster.now_s = now_s
         while self.stop_reason is None and (members := self._scheme.ready(self.cluster)):
             held = [self._held[worker] for worker in sorted(members)]
             weights = [self._scheme.weight(each.commit.worker, self.cluster) for each in held]
             merged = self._published.merge([each.update for each in held], weights)
             if merged.is_finite:
+                self.cluster.published_s = now_s
                 for each, weight, bits in zip(held, weights, merged.update_bits, strict=True):
                     self._settle(each, CommitStatus.APPLIED, now_s, weight, bits)
                 self._n_rounds += 1
@@ -383,6 +405,7 @@ class Server:
             bad = [each for each in held if not self._published.is_finite(each.update)] or held
             for each in bad:
                 self._refuse(each, now_s)
+        self._turn_s = self._scheme.next_time_s(self.cluster)
 
     def _refuse(self, held: _Held, now_s: float) -> None:
         """Answer a commit that is not finite; a worker that goes on like that is told to stop."""
@@ -428,7 +451,7 @@ class Server:
         )
         self._change(worker).pull = status is not CommitStatus.APPLIED
 
-    def _release(self) -> None:
+    def _release(self, now_s: float) -> None:
         """Let go every worker whose commit is settled and whom the scheme lets go on."""
         key = self._scheme.release_key(self.cluster)
         is_changed = key is None or key != self._release_key or self.stop_reason is not None
@@ -443,6 +466,7 @@ class Server:
             control.pull = control.pull or self._scheme.pulls(worker, self.cluster)
             control.version = self._published.version
             control.released = number
+            self._released_s[worker] = now_s
 
     def _check_counts(self, now_s: float) -> None:
         if self._stop.max_steps is not None and self.steps >= self._stop.max_steps:

@@ -37,9 +37,9 @@ class _VirtualWorker:
 class VirtualDriver:
     """Run a testbed in virtual time.
 
-    Events are carried out in order of time, ties in the order in which they were scheduled, so a run is a function of
-    its configuration alone; and they are plain data, so a run that is stopped between any two can go on as if it
-    had not been.
+    Events are carried out in order of time, ties in the order in which they were scheduled, the server's clock before
+    them all, so a run is a function of its configuration alone; and they are plain data, so a run that is stopped
+    between any two can go on as if it had not been.
     """
 
     def __init__(self, testbed: Testbed, recorder: Recorder, start: Snapshot | None = None) -> None:
@@ -51,6 +51,7 @@ class VirtualDriver:
         self._now_s = 0.0
         self._events: list[Event] = []
         self._n_events = 0
+        self._server_s = self._server.next_time_s
         self._link = SharedLink(testbed.config.devices.server_bytes_per_s or math.inf)
         scheme = testbed.scheme()
         self._locals = [testbed.local_model(i) for i in range(testbed.n_workers)]
@@ -76,17 +77,18 @@ class VirtualDriver:
             return self._run()
 
     def _run(self) -> Outcome:
-        while self._present:  # a tick still to come is nobody's business
+        while self._present:
             if self._server.stop_reason is None and (wish := self._recorder.wish()) is not Wish.NOTHING:
                 self._recorder.save(self.snapshot())
                 if wish is Wish.STOP:
                     self._recorder.wait_saved()
                     self._server.stop(self._now_s, self._recorder.stop_reason)
                     return self._outcome(is_finished=False)
-            self._now_s, _, what, index, value = heapq.heappop(self._events)
-            if what == "tick":
+            if self._server_s < math.inf and (not self._events or self._server_s <= self._events[0][0]):
+                self._now_s = self._server_s
                 self._tick()
             else:
+                self._now_s, _, what, index, value = heapq.heappop(self._events)
                 self._actions[what](self._workers[index], value)
         return self._outcome(is_finished=True)
 
@@ -97,7 +99,6 @@ class VirtualDriver:
         return _VirtualWorker(index, device, worker, worker.program(), self._server.statuses[index])
 
     def _begin(self) -> None:
-        self._at(0.0, "tick")
         for worker in self._workers:
             self._carry_out(worker, next(worker.program))
 
@@ -127,6 +128,7 @@ class VirtualDriver:
         self._present = set(state["present"])
         updates = [local.update for local in self._locals]
         self._server.restore(start.parameters, state["server"], updates, self._now_s)
+        self._server_s = self._server.next_time_s
         for worker, own in zip(self._workers, state["workers"], strict=True):
             self._restore_worker(worker, own)
 
@@ -232,11 +234,10 @@ class VirtualDriver:
             self._server.on_loss(sample, self._now_s)
         self._deliver()
         self._recorder.observe(self._server, self._now_s)
-        if self._server.stop_reason is None:
-            self._at(self._server.next_time_s, "tick")
 
     def _deliver(self) -> None:
         """Wake the workers whose control records have changed; all others read theirs at their next step boundary."""
+        self._server_s = self._server.next_time_s
         for index in sorted(self._server.take_changed()):
             if self._workers[index].awaited:
                 self._after(0.0, "wake", self._workers[index])

@@ -80,8 +80,11 @@ class Cluster:
     sample_times_s: list[float] = field(default_factory=list)  # the same per sample
     batch_sizes: list[int] = field(default_factory=list)  # of the last commit that arrived; 0 before the first
     learning_rates: list[float] = field(default_factory=list)  # local ones, of the same; nan before the first
+    turnarounds_s: list[float] = field(default_factory=list)  # from a worker's release until its next commit arrived
     live: set[int] = field(default_factory=set)
     held: Set[int] = frozenset()  # workers whose commit has arrived and is not yet merged
+    now_s: float = 0.0  # time of the event that the scheme is asked about
+    published_s: float = -math.inf  # when the last version was published
 
     def __post_init__(self) -> None:
         n = self.n_workers
@@ -90,6 +93,7 @@ class Cluster:
         self.sample_times_s = self.sample_times_s or [math.nan] * n
         self.batch_sizes = self.batch_sizes or [0] * n
         self.learning_rates = self.learning_rates or [math.nan] * n
+        self.turnarounds_s = self.turnarounds_s or [math.nan] * n
 
     @property
     def slowest_clock(self) -> int:
@@ -166,6 +170,13 @@ class Scheme:
     def ready(self, cluster: Cluster) -> Set[int]:
         """Return the workers whose held commits make the next version now; empty while the round is not complete."""
         return cluster.held
+
+    def next_time_s(self, cluster: Cluster) -> float:
+        """Return when `ready` must be asked again, even if nothing arrives until then; inf for never.
+
+        Asked whenever `ready` has answered that nothing is.
+        """
+        return math.inf
 
     def weight(self, worker: int, cluster: Cluster) -> float:
         """Return the factor on the worker's update in the version that is being made, beside η."""

@@ -29,9 +29,14 @@ class Play:
         self.cluster.live.discard(worker)
         return self._settle()
 
+    def go_on(self):
+        """Return who may go on by now."""
+        return self._settle()
+
     def _settle(self):
         while members := sorted(self.scheme.ready(self.cluster)):
             self.rounds.append(members)
+            self.cluster.published_s = self.cluster.now_s
             for worker in members:
                 del self._held[worker]
                 self.cluster.commits[worker] += 1
