@@ -38,7 +38,7 @@ from adsp_mpi.models.null import Null
 from adsp_mpi.store.trace import Trace
 
 STEP_S, LATENCY_S = 0.02, 0.01
-STEPS_PER_WORKER = 40
+MIN_STEPS_PER_WORKER, MIN_STEPS = 40, 100_000
 TAU = 8
 N_POINTS = 20_000
 
@@ -103,7 +103,7 @@ def testbed(scheme: str, n_workers: int) -> BareTestbed:
         "model": {"name": "null", "parameters": 1},
         "sync": {"scheme": scheme, "check_period_s": 1.0, **options},
         "devices": {"profile": "generated", "step_time_s": STEP_S, "jitter": 0.0, "latency_s": LATENCY_S},
-        "stop": {"max_steps": STEPS_PER_WORKER * n_workers},
+        "stop": {"max_steps": max(MIN_STEPS_PER_WORKER * n_workers, MIN_STEPS)},
     }
     whole = assemble(build_config(tables), n_workers)
     parts = {field.name: getattr(whole, field.name) for field in fields(Testbed)}

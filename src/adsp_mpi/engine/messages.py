@@ -20,8 +20,7 @@ class Phase(IntEnum):
     GONE = 6  # without MPI's end, because somebody is missing
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """Header of a commit: everything but the update itself."""
 
     worker: int
@@ -38,7 +37,7 @@ class Commit:
     train_loss: float  # mean over the steps
 
 
-@dataclass
+@dataclass(slots=True)
 class Control:
     """What the server tells one worker."""
 

@@ -36,7 +36,14 @@ class Wish(Enum):
 
 
 class Recorder:
-    """Who keeps what a run leaves; and may ask for snapshots and for a stop."""
+    """Who keeps what a run leaves; and may ask for snapshots and for a stop.
+
+    Attributes
+    ----------
+    events_between_wishes : in virtual time; asking costs as much as an event
+    """
+
+    events_between_wishes = 32
 
     def prepare(self, testbed: Testbed) -> None:
         """Make sure that the run can be recorded, or raise: nothing has started yet."""
@@ -49,7 +56,7 @@ class Recorder:
         """Look at the run: several times a second in real time, at every tick in virtual time."""
 
     def wish(self) -> Wish:
-        """Return what is wanted now; asked several times a second in real time, at every event in virtual time."""
+        """Return what is wanted now; asked several times a second in real time, every few events in virtual time."""
         return Wish.NOTHING
 
     def save(self, snapshot: Snapshot) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -23,7 +22,7 @@ from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, LossSample, Scheme, Searc
 Array = NDArray[Any]
 _BITS = (1 << 64) - 1
 MAX_REFUSED_IN_ROW = 3
-_CLASSES = (Commit, Control, Phase, WorkerStatus, LossSample, SearchWindow)
+_CLASSES = (Control, Phase, WorkerStatus, LossSample, SearchWindow)
 _COUNTS = (
     "steps",
     "applied",
@@ -58,8 +57,23 @@ _CLUSTER = (
 )
 
 
-@dataclass(frozen=True)
-class _Held:
+_COMMIT_ROW = (
+    *Commit._fields,
+    "time_s",
+    "arrived_s",
+    "global_learning_rate",
+    "momentum",
+    "weight",
+    "version",
+    "round",
+    "status",
+    "staleness",
+    "size_bytes",
+    "update_bits",
+)
+
+
+class _Held(NamedTuple):
     commit: Commit
     update: Array
     arrived_s: float
@@ -89,6 +103,7 @@ class Server:
         self._stop = config.stop
         self._published = published
         self._trace = trace
+        self._add_commit = trace.adder("commits", _COMMIT_ROW)
         n = setting.n_workers
         self._held: dict[int, _Held] = {}
         self.cluster = CountedCluster(n, live=set(range(n)), held=self._held.keys())
@@ -270,7 +285,7 @@ class Server:
             "target_loss": self._stop.target_loss,
             "start_step": self._start_step,
             "rows": to_plain(self._rows_at_stop or self._trace.counts),  # what a stop adds is none of a longer run
-            "held": [[to_plain(held.commit), held.arrived_s] for held in self._held.values()],
+            "held": [[list(held.commit), held.arrived_s] for held in self._held.values()],
         }
 
     def restore(self, parameters: Array, state: Mapping[str, Any], updates: Sequence[Array], now_s: float) -> None:
@@ -283,7 +298,7 @@ class Server:
         """
         self._restore(parameters, state)
         for plain, arrived_s in state["held"]:
-            commit = from_plain(plain, _CLASSES)
+            commit = Commit(*plain)
             self._held[commit.worker] = _Held(commit, updates[commit.worker], arrived_s)
         self._check_end(now_s)
 
@@ -392,8 +407,9 @@ class Server:
     def _publish_ready(self, now_s: float) -> None:
         self.cluster.now_s = now_s
         while self.stop_reason is None and (members := self._scheme.ready(self.cluster)):
-            held = [self._held[worker] for worker in sorted(members)]
-            weights = [self._scheme.weight(each.commit.worker, self.cluster) for each in held]
+            workers = sorted(members)
+            held = [self._held[worker] for worker in workers]
+            weights = [self._scheme.weight(worker, self.cluster) for worker in workers]
             merged = self._published.merge([each.update for each in held], weights)
             if merged.is_finite:
                 self.cluster.published_s = now_s
@@ -434,22 +450,24 @@ class Server:
             self.cluster.count_commit(worker)
             self.applied += 1
             self.steps += commit.steps
-        self._trace.add(
-            "commits",
-            **vars(commit),
-            time_s=now_s,
-            arrived_s=held.arrived_s,
-            global_learning_rate=self._published.global_learning_rate,
-            momentum=self._published.momentum,
-            weight=weight,
-            version=self._published.version if is_applied else -1,
-            round=self._n_rounds,
-            status=int(status),
-            staleness=self._published.version - 1 - commit.base_version if is_applied else -1,
-            size_bytes=held.update.nbytes,
-            update_bits=bits & _BITS,
+        published = self._published
+        self._add_commit(
+            (
+                *commit,
+                now_s,
+                held.arrived_s,
+                published.global_learning_rate,
+                published.momentum,
+                weight,
+                published.version if is_applied else -1,
+                self._n_rounds,
+                int(status),
+                published.version - 1 - commit.base_version if is_applied else -1,
+                held.update.nbytes,
+                bits & _BITS,
+            )
         )
-        self._change(worker).pull = status is not CommitStatus.APPLIED
+        self._change(worker).pull = not is_applied
 
     def _release(self, now_s: float) -> None:
         """Let go every worker whose commit is settled and whom the scheme lets go on."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from adsp_mpi.devices import Device, SharedLink
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
-from adsp_mpi.engine.messages import Phase, WorkerStatus
+from adsp_mpi.engine.messages import WorkerStatus
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish, final_outcome, sample_loss
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request, Worker
@@ -20,7 +20,7 @@ from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Reques
 Event = tuple[float, int, str, int, float]  # time, order, what happens, to which worker, a number that goes with it
 
 
-@dataclass
+@dataclass(slots=True)
 class _VirtualWorker:
     """A worker, its device and its books."""
 
@@ -29,6 +29,7 @@ class _VirtualWorker:
     worker: Worker
     program: Generator[Request, Reply, None]
     status: WorkerStatus
+    reply: Reply  # the only one it is ever given
     request: Request | None = None  # what is being carried out
     awaited: int = 0  # number of the commit whose release it waits for, 0 if none
     since_s: float = 0.0  # start of what it is doing
@@ -69,6 +70,12 @@ class VirtualDriver:
             "arrive": self._arrive,
             "wake": self._wake,
         }
+        self._begins: dict[type[Request], Callable[[_VirtualWorker], None]] = {
+            Pull: self._pull,
+            Compute: self._compute,
+            HandIn: self._hand_in,
+            Release: self._wait,
+        }
         self._restore(start) if start else self._begin()
 
     def run(self) -> Outcome:
@@ -77,26 +84,39 @@ class VirtualDriver:
             return self._run()
 
     def _run(self) -> Outcome:
+        events, actions, workers = self._events, self._actions, self._workers
+        question, n_between = 0, self._recorder.events_between_wishes
         while self._present:
-            if self._server.stop_reason is None and (wish := self._recorder.wish()) is not Wish.NOTHING:
-                self._recorder.save(self.snapshot())
-                if wish is Wish.STOP:
-                    self._recorder.wait_saved()
-                    self._server.stop(self._now_s, self._recorder.stop_reason)
+            question -= 1
+            if question < 0:
+                question = n_between
+                if self._is_stopped():
                     return self._outcome(is_finished=False)
-            if self._server_s < math.inf and (not self._events or self._server_s <= self._events[0][0]):
+            if self._server_s < math.inf and (not events or self._server_s <= events[0][0]):
                 self._now_s = self._server_s
                 self._tick()
             else:
-                self._now_s, _, what, index, value = heapq.heappop(self._events)
-                self._actions[what](self._workers[index], value)
+                self._now_s, _, what, index, value = heapq.heappop(events)
+                actions[what](workers[index], value)
         return self._outcome(is_finished=True)
+
+    def _is_stopped(self) -> bool:
+        """Do what the recorder wants now; return whether that was a stop."""
+        if self._server.stop_reason is not None or (wish := self._recorder.wish()) is Wish.NOTHING:
+            return False
+        self._recorder.save(self.snapshot())
+        if wish is Wish.SAVE:
+            return False
+        self._recorder.wait_saved()
+        self._server.stop(self._now_s, self._recorder.stop_reason)
+        return True
 
     def _outcome(self, is_finished: bool) -> Outcome:
         return final_outcome(self._testbed, self._server, self._published.current, self._now_s, is_finished)
 
     def _new_worker(self, index: int, device: Device, worker: Worker) -> _VirtualWorker:
-        return _VirtualWorker(index, device, worker, worker.program(), self._server.statuses[index])
+        reply = Reply(0.0, self._server.controls[index])
+        return _VirtualWorker(index, device, worker, worker.program(), self._server.statuses[index], reply)
 
     def _begin(self) -> None:
         for worker in self._workers:
@@ -134,6 +154,7 @@ class VirtualDriver:
 
     def _restore_worker(self, worker: _VirtualWorker, state: Mapping[str, Any]) -> None:
         worker.status = self._server.statuses[worker.index]
+        worker.reply.control = self._server.controls[worker.index]
         worker.awaited, worker.since_s = state["awaited"], state["since_s"]
         worker.worker.restore(state)
         if worker.index in self._present:
@@ -143,25 +164,31 @@ class VirtualDriver:
 
     def _carry_out(self, worker: _VirtualWorker, request: Request) -> None:
         worker.since_s, worker.request = self._now_s, request
-        device = worker.device
-        match request:
-            case Compute() if self._now_s >= device.stop_s:
-                self._finish(worker, "its device stopped")
-            case Compute():
-                worker.status.phase = Phase.COMPUTING
-                duration_s = self._testbed.step_duration_s(worker.index, request.step, request.batch_size, self._now_s)
-                request.run()
-                self._after(duration_s, "computed", worker)
-            case Pull():
-                worker.status.phase = Phase.PULLING
-                self._after(device.latency_s / 2, "ask", worker)
-            case HandIn():
-                worker.status.phase = Phase.COMMITTING
-                self._after(device.uplink_s(request.update.nbytes), "send", worker)
-            case Release():
-                worker.status.phase = Phase.BLOCKED
-                worker.awaited = request.number
-                self._wake(worker, 0.0)
+        self._begins[type(request)](worker)
+
+    def _compute(self, worker: _VirtualWorker) -> None:
+        request = worker.request
+        assert isinstance(request, Compute)
+        if self._now_s >= worker.device.stop_s:
+            self._finish(worker, "its device stopped")
+            return
+        duration_s = self._testbed.step_duration_s(worker.index, request.step, request.batch_size, self._now_s)
+        request.run()
+        self._after(duration_s, "computed", worker)
+
+    def _pull(self, worker: _VirtualWorker) -> None:
+        self._after(worker.device.latency_s / 2, "ask", worker)
+
+    def _hand_in(self, worker: _VirtualWorker) -> None:
+        request = worker.request
+        assert isinstance(request, HandIn)
+        self._after(worker.device.uplink_s(request.update.nbytes), "send", worker)
+
+    def _wait(self, worker: _VirtualWorker) -> None:
+        request = worker.request
+        assert isinstance(request, Release)
+        worker.awaited = request.number
+        self._wake(worker, 0.0)
 
     def _ask(self, worker: _VirtualWorker, _: float) -> None:
         request = worker.request
@@ -204,14 +231,16 @@ class VirtualDriver:
 
     def _wake(self, worker: _VirtualWorker, _: float) -> None:
         """Let a blocked worker go on if it has been released."""
-        if worker.awaited and self._server.controls[worker.index].released >= worker.awaited:
+        if worker.awaited and worker.reply.control.released >= worker.awaited:
             worker.awaited = 0
             worker.status.blocked_s += self._now_s - worker.since_s
             self._reply(worker)
 
     def _reply(self, worker: _VirtualWorker, version: int = -1) -> None:
+        reply = worker.reply
+        reply.now_s, reply.version = self._now_s, version
         try:
-            request = worker.program.send(Reply(self._now_s, self._server.controls[worker.index], version))
+            request = worker.program.send(reply)
         except StopIteration:
             self._finish(worker)
         else:
@@ -219,7 +248,6 @@ class VirtualDriver:
 
     def _finish(self, worker: _VirtualWorker, why: str | None = None) -> None:
         worker.program.close()
-        worker.status.phase = Phase.DONE
         self._present.discard(worker.index)
         if why is not None:
             self._server.on_departure(worker.index, self._now_s, why)
@@ -238,9 +266,10 @@ class VirtualDriver:
     def _deliver(self) -> None:
         """Wake the workers whose control records have changed; all others read theirs at their next step boundary."""
         self._server_s = self._server.next_time_s
+        workers = self._workers
         for index in sorted(self._server.take_changed()):
-            if self._workers[index].awaited:
-                self._after(0.0, "wake", self._workers[index])
+            if workers[index].awaited:
+                self._after(0.0, "wake", workers[index])
 
     # ---- the clock ---------------------------------------------------------------------------------------------
 

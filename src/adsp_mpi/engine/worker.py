@@ -18,7 +18,7 @@ from adsp_mpi.sync.base import Progress, Scheme
 Array = NDArray[Any]
 
 
-# Not frozen: one is made per event, and that would take three times as long.
+# Not frozen: one is made per event, and that would take three times as long. Valid until the next one is asked for.
 
 
 @dataclass(slots=True)
@@ -75,7 +75,10 @@ class Next(StrEnum):
     END = "end"
 
 
-@dataclass
+_PULL, _COMPUTE, _HAND_IN, _RELEASE, _END = Next  # looking one up in its class takes as long as a step's books
+
+
+@dataclass(slots=True)
 class Books:
     """All that a worker knows beside its parameters and its schedule."""
 
@@ -111,20 +114,22 @@ class Worker:
 
     def program(self) -> Generator[Request, Reply, None]:
         """Pull, then compute and commit until told to stop; a restored worker asks again for what it waited for."""
-        books = self._books
-        while books.next is not Next.END:
-            match books.next:
-                case Next.PULL:
-                    books.next = self._pulled((yield Pull(self._local.parameters)))
-                case Next.COMPUTE:
-                    reply = yield Compute(self._step, self._local.step_index, books.batch_size)
-                    books.next = self._computed(reply)
-                case Next.HAND_IN:
-                    yield HandIn(self._header(), self._local.update)
-                    books.number += 1
-                    books.next = Next.RELEASE
-                case Next.RELEASE:
-                    books.next = self._released((yield Release(books.number)))
+        books, local = self._books, self._local
+        compute = Compute(self._step, 0, 0)
+        while True:
+            if books.next is _COMPUTE:
+                compute.step, compute.batch_size = local.step_index, books.batch_size
+                books.next = self._computed((yield compute))
+            elif books.next is _HAND_IN:
+                yield HandIn(self._header(), local.update)
+                books.number += 1
+                books.next = _RELEASE
+            elif books.next is _RELEASE:
+                books.next = self._released((yield Release(books.number)))
+            elif books.next is _PULL:
+                books.next = self._pulled((yield Pull(local.parameters)))
+            else:
+                return
 
     def follow(self, number: int, next_step: int) -> None:
         """Begin after commit `number`, the last one settled, with step `next_step` and fresh parameters."""
@@ -158,13 +163,14 @@ class Worker:
         return _go_on(reply.control)
 
     def _computed(self, reply: Reply) -> Next:
-        self._progress.steps += 1
-        self._progress.target = reply.control.target
-        self._progress.since_pull_s = reply.now_s - self._books.pulled_s
-        self._books.commit_s = reply.now_s
-        if not reply.control.stop and self._scheme.is_commit_due(self._progress):
-            return Next.HAND_IN
-        return _go_on(reply.control)
+        progress, books, now_s, control = self._progress, self._books, reply.now_s, reply.control
+        progress.steps += 1
+        progress.target = control.target
+        progress.since_pull_s = now_s - books.pulled_s
+        books.commit_s = now_s
+        if control.stop:
+            return _END
+        return _HAND_IN if self._scheme.is_commit_due(progress) else _COMPUTE
 
     def _released(self, reply: Reply) -> Next:
         books = self._books
@@ -174,7 +180,7 @@ class Worker:
         books.loss_sum = 0.0
         books.is_pulled = False
         books.started_s = reply.now_s
-        return Next.PULL if reply.control.pull and not reply.control.stop else _go_on(reply.control)
+        return _PULL if reply.control.pull and not reply.control.stop else _go_on(reply.control)
 
     def _step(self) -> None:
         self._books.loss_sum += self._local.step(self._books.batch_size)
@@ -199,4 +205,4 @@ class Worker:
 
 
 def _go_on(control: Control) -> Next:
-    return Next.END if control.stop else Next.COMPUTE
+    return _END if control.stop else _COMPUTE

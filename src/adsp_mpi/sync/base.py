@@ -101,7 +101,7 @@ class Cluster:
         return min((self.commits[worker] for worker in self.live), default=0)
 
 
-@dataclass
+@dataclass(slots=True)
 class Progress:
     """A worker's own view at a step boundary."""
 

@@ -23,6 +23,8 @@ N_WORKERS = 3
 class Stopper(Recorder):
     """Ask for a stop before event number `at`, and keep what was saved."""
 
+    events_between_wishes = 0
+
     def __init__(self, at=math.inf, counts=None):
         self.at = at
         self.counts = counts

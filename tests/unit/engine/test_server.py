@@ -1,7 +1,6 @@
 """The server, told events by hand: acknowledgements, releases, versions, staleness, refusals, ends."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -387,7 +386,7 @@ def test_a_header_that_cannot_be_is_refused_counted_and_named(wrong, complaint):
     bench = Bench("asp")
     bench.commit(0, steps=5)
     good = Commit(0, 2, 5, 5, 8, 0.1, 1, True, 0.0, math.nan, 0, 0.5)
-    bad = replace(good, **wrong)
+    bad = good._replace(**wrong)
     bench.server.on_commit(bad, np.ones(N_PARAMETERS, np.float32), 2.0)
     assert (bench.published.version, bench.server.refused, len(bench.log("number"))) == (1, 1, 1)
     control = bench.server.controls[0]
@@ -395,7 +394,7 @@ def test_a_header_that_cannot_be_is_refused_counted_and_named(wrong, complaint):
     (text,) = bench.trace.arrays("events")["text"]
     assert text.startswith(f"commit {bad.number} refused: ")
     assert complaint in text
-    after = replace(good, number=bad.number + 1, first_step=10)
+    after = good._replace(number=bad.number + 1, first_step=10)
     bench.server.on_commit(after, np.ones(N_PARAMETERS, np.float32), 3.0)
     assert bench.published.version == 2
 

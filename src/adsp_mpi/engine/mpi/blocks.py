@@ -127,7 +127,7 @@ def unpack_status(record: Record) -> WorkerStatus:
 
 def pack_header(record: Record, commit: Commit) -> None:
     """Write a commit's header; `unpack_header` reads it."""
-    record[()] = (*vars(commit).values(), 0, 0)
+    record[()] = (*commit, 0, 0)
     seal(record)
 
 

@@ -106,7 +106,7 @@ def _commit(window: WorkerWindow, worker: int, number: int, update: Any) -> tupl
 
 def _header(worker: int, number: int, size: int) -> Commit:
     """Return a commit whose batch size says how long its update is."""
-    nothing: dict[str, Any] = dict.fromkeys(Commit.__dataclass_fields__, 0)
+    nothing: dict[str, Any] = dict.fromkeys(Commit._fields, 0)
     return Commit(**nothing | {"worker": worker, "number": number, "batch_size": size})
 
 
