@@ -54,6 +54,8 @@ class VirtualDriver:
         self._n_events = 0
         self._server_s = self._server.next_time_s
         self._link = SharedLink(testbed.config.devices.server_bytes_per_s or math.inf)
+        is_queued_for = testbed.config.devices.server_bytes_per_s is not None
+        self._at_server = {Pull: "ask", HandIn: "send"} if is_queued_for else {Pull: "read", HandIn: "arrive"}
         scheme = testbed.scheme()
         self._locals = [testbed.local_model(i) for i in range(testbed.n_workers)]
         self._workers = [
@@ -177,12 +179,12 @@ class VirtualDriver:
         self._after(duration_s, "computed", worker)
 
     def _pull(self, worker: _VirtualWorker) -> None:
-        self._after(worker.device.latency_s / 2, "ask", worker)
+        self._after(worker.device.latency_s / 2, self._at_server[Pull], worker)
 
     def _hand_in(self, worker: _VirtualWorker) -> None:
         request = worker.request
         assert isinstance(request, HandIn)
-        self._after(worker.device.uplink_s(request.update.nbytes), "send", worker)
+        self._after(worker.device.uplink_s(request.update.nbytes), self._at_server[HandIn], worker)
 
     def _wait(self, worker: _VirtualWorker) -> None:
         request = worker.request
