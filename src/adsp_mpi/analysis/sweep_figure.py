@@ -112,9 +112,9 @@ def _draw_bars(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
             continue
         whisker = [[spread.median - spread.low], [max(0.0, _or(spread.high, spread.median) - spread.median)]]
         bar = axes.barh(place, spread.median, 0.75, color=_colour(row), xerr=whisker, error_kw={"linewidth": 0.8})
-        axes.bar_label(bar, [_short(spread.median)], padding=3)
+        axes.bar_label(bar, [_short(spread.median) + (spread.missing and f" ({spread.missing})")], padding=3)
     _name_rows(axes, rows)
-    axes.set(xlabel=_word(panel.y), xmargin=0.2)
+    axes.set(xlabel=_word(panel.y), xmargin=0.3 if any(row.spread(panel.y).missing for row in rows) else 0.2)
     axes.set_xlim(0, None)
 
 
@@ -132,7 +132,10 @@ def _draw_split(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
 
 
 def _draw_lines(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
-    """Draw a quantity over what was varied; a point that the scheme found itself (auto) is a star."""
+    """Draw a quantity over what was varied; a point that the scheme found itself (auto) is a star.
+
+    Where some runs have no such number, an arrow at the upper edge says how many have one.
+    """
     names = list(dict.fromkeys(_line_name(row, panel) for row in rows))
     places = sorted({row.point[panel.x] for row in rows if isinstance(row.point.get(panel.x), str)} - {"auto"})
     for name in names:
@@ -148,6 +151,11 @@ def _draw_lines(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
         look: dict[str, Any] = {"color": _colour(members[0]), "linewidth": 1.0, "elinewidth": 0.8, "capsize": 2}
         mark = _MARKS[names.index(name) % len(_MARKS)]
         axes.errorbar([x for x, _ in shown], [each.median for _, each in shown], bars, marker=mark, **look)
+        for x, each in known:
+            if each.missing:
+                axes.plot(x, 0)  # nothing to be seen, but the panel reaches as far
+                above: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.get_xaxis_transform()}
+                axes.text(x, 0.99, f"↑\n{each.missing}", color=look["color"], **above)
         for row in members:
             if _is_auto(row, panel) and math.isfinite(row.spread(panel.y).median):
                 x = row.spread("commit_rate").median
@@ -160,9 +168,11 @@ def _draw_lines(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
 
 
 def _draw_relative(axes: Axes, rows: Sequence[Row], panel: Panel, reference: str) -> None:
-    """Draw each scheme's number over the reference's: ours full, the authors' hatched."""
-    base = next(row for row in rows if row.point.get(SCHEME) == reference)
+    """Draw each scheme's number over that of the reference where all else is alike: ours full, the authors' hatched."""
+    bases = [row for row in rows if row.point.get(SCHEME) == reference]
     for place, row in enumerate(rows):
+        alike = {**row.point, SCHEME: reference}
+        base = next((each for each in bases if each.point == alike), bases[0])
         ours = row.spread(panel.y).median / base.spread(panel.y).median
         theirs = row.paper.get(panel.y, math.nan) / base.paper.get(panel.y, math.nan)
         for value, shift, hatch in ((ours, -0.2, ""), (theirs, 0.2, "////")):
@@ -173,7 +183,7 @@ def _draw_relative(axes: Axes, rows: Sequence[Row], panel: Panel, reference: str
                     "hatch": hatch,
                 }
                 bar = axes.barh(place + shift, value, 0.36, **look)
-                axes.bar_label(bar, [f"{value:.2g}"], padding=3)
+                axes.bar_label(bar, [f"{value:.2g}"], padding=3, fontsize="small" if len(rows) > 6 else None)
             elif not hatch:
                 axes.text(0, place + shift, " not reached", va="center")
     _name_rows(axes, rows)

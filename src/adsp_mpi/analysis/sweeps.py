@@ -117,8 +117,13 @@ class Spread:
             return "-"
         if self.n == 1 or self.low == self.high:
             return _whole(self.median)
-        missing = "" if self.n_known == self.n else f", {self.n_known} of {self.n} runs"
+        missing = f", {self.missing} runs" if self.missing else ""
         return f"{_whole(self.median)} [{_whole(self.low)}, {_whole(self.high)}{missing}]"
+
+    @property
+    def missing(self) -> str:
+        """How many values there are of how many, ``2 of 3``; empty if all."""
+        return "" if self.n_known == self.n else f"{self.n_known} of {self.n}"
 
 
 def sweep_table(

@@ -109,3 +109,19 @@ def test_lines_are_in_order_of_what_was_varied_and_the_searched_point_has_a_mark
     line, star = axes.lines[0], axes.lines[-1]
     assert line.get_xydata().tolist() == [[1.0, 9.0], [4.0, 3.0]]
     assert star.get_xydata().tolist() == [[1.5, 5.0]]  # at its measured rate
+
+
+def test_figures_say_where_runs_missed_the_target():
+    points = {0.0: [4.0, 5.0, 6.0], 0.5: [3.0, 4.0, None], 0.9: [5.0, None, None]}
+    rows = [row("bsp", times, **{"sync.momentum": mu}) for mu, times in points.items()]
+    lines, bars = sweep_figure(rows, [Panel(kind="lines", x="sync.momentum"), Panel(kind="bars")]).axes
+    assert {text.get_position()[0]: text.get_text() for text in lines.texts} == {0.5: "↑\n2 of 3", 0.9: "↑\n1 of 3"}
+    assert lines.get_xlim()[1] > 0.9
+    assert [text.get_text() for text in bars.texts] == ["5", "4 (2 of 3)", " not reached"]
+
+
+def test_each_scheme_is_divided_by_the_reference_of_its_kind():
+    times = {("bsp", "real"): 9.0, ("adsp", "real"): 3.0, ("bsp", "virtual"): 8.0, ("adsp", "virtual"): 2.0}
+    rows = [row(scheme, [t], time=kind) for (scheme, kind), t in times.items()]
+    (axes,) = sweep_figure(rows, [Panel(kind="relative")]).axes
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "4", "1"]
