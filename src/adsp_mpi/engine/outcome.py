@@ -40,10 +40,10 @@ class Recorder:
 
     Attributes
     ----------
-    events_between_wishes : in virtual time; asking costs as much as an event
+    events_between_wishes : in virtual time, where asking costs almost as much as an event; a step may take seconds
     """
 
-    events_between_wishes = 32
+    events_between_wishes = 8
 
     def prepare(self, testbed: Testbed) -> None:
         """Make sure that the run can be recorded, or raise: nothing has started yet."""

@@ -55,9 +55,7 @@ _CLUSTER = (
     "now_s",
     "published_s",
 )
-
-
-_COMMIT_ROW = (
+_COMMIT_ROW = (  # in the order in which `_settle` has them
     *Commit._fields,
     "time_s",
     "arrived_s",

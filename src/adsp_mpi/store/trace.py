@@ -46,7 +46,7 @@ class Trace:
     def add(self, table: str, /, **row: Any) -> None:
         """Append a row; every column of the table must be given.
 
-        Called once per commit on the server's loop, so it only orders the values: types are met on writing.
+        It only orders the values: types are met on writing.
         """
         if len(row) != len(TABLES[table]):
             raise TypeError(f"a row of {table} must be given exactly {_names(table)}, got {sorted(row)}")
@@ -55,7 +55,7 @@ class Trace:
     def adder(self, table: str, names: Sequence[str]) -> Callable[[tuple[Any, ...]], None]:
         """Return what appends a row of values in the order of `names`, which are those of all columns.
 
-        For rows by the thousand: a third of the time of `add`.
+        For commits, which come by the thousand.
         """
         if sorted(names) != _names(table):
             raise TypeError(f"a row of {table} must be given exactly {_names(table)}, got {sorted(names)}")

@@ -44,6 +44,21 @@ def test_a_row_must_hold_exactly_the_columns():
         trace.add("loss", **good, lost=1)
 
 
+def test_an_adder_takes_values_in_an_order_of_its_own_and_must_be_given_exactly_the_columns():
+    trace, given = Trace(ATTRIBUTE_VALUES), row("loss", 3) | {"steps": 4, "commits": 5}
+    names = sorted(given)
+    trace.adder("loss", names)(tuple(given[name] for name in names))
+    assert {name: column.tolist() for name, column in trace.arrays("loss").items()} == {
+        n: [v] for n, v in given.items()
+    }
+    trace.take("loss")
+    trace.adder("loss", names)(tuple(given[name] for name in names))  # rows taken away do not take the adder along
+    assert len(trace.arrays("loss")["steps"]) == 1
+    for wrong in (names[1:], [*names, "more"]):
+        with pytest.raises(TypeError, match="row of loss must be given exactly"):
+            trace.adder("loss", wrong)
+
+
 def test_appending_moves_the_rows_out_of_memory(tmp_path):
     trace = trace_with(3)
     with TraceFile(tmp_path / "trace.h5", trace) as file:
