@@ -75,9 +75,9 @@ def test_the_order_of_versions_is_fixed_whatever_the_order_of_arrival(order):
 
 def test_turns_are_a_share_of_the_longest_turnaround_apart():
     game = play()
-    for worker in (0, 1, 2):
-        game.commit(worker)
-    game.cluster.turnarounds_s, game.cluster.published_s = [1.0, 2.0, 6.0], 10.0
+    game.commit(0), game.commit(1)
+    game.cluster.turnarounds_s, game.cluster.now_s = [1.0, 2.0, 6.0], 10.0
+    assert game.commit(2) == {2: True}
     assert game.scheme.next_time_s(game.cluster) == math.inf  # there is nothing that could be merged
     game.cluster.now_s = 11.75
     assert game.commit(0) == game.commit(1) == {}
@@ -85,8 +85,13 @@ def test_turns_are_a_share_of_the_longest_turnaround_apart():
     game.cluster.now_s = 12.0
     assert game.go_on() == {0: True}
     assert game.scheme.next_time_s(game.cluster) == 12 + 6 / 3
-    assert game.leave(2) == {}  # the longest turnaround leaves with it
-    assert game.scheme.next_time_s(game.cluster) == 12 + 2 / 2
+    game.cluster.now_s = 14.0
+    assert game.leave(2) == {}  # two are left, and its turnaround counts until the round is over
+    assert game.scheme.next_time_s(game.cluster) == 12 + 6 / 2
+    game.cluster.now_s = 15.0
+    assert game.go_on() == {1: True}
+    assert game.commit(0) == {}
+    assert game.scheme.next_time_s(game.cluster) == 15 + 2 / 2
 
 
 def on_devices(step_times_s, max_time_s, **devices):
@@ -112,7 +117,7 @@ def test_turns_are_evenly_spaced_and_staleness_is_always_m_minus_1(step_times_s,
 def test_spaced_turns_do_not_meet_on_the_shared_link():
     """2,600 bytes take 0.1 s each way: pulls and commits of three workers find the link free at their turns."""
     commits = on_devices((1.0, 1.0, 1.0), 30.0, server_bytes_per_s=26_000.0)
-    np.testing.assert_allclose(commits["overhead_s"][commits["number"] > 4], 0.2)
+    np.testing.assert_allclose(commits["overhead_s"][commits["number"] > 6], 0.2)
 
 
 def test_who_is_late_holds_up_the_others_once():
