@@ -18,6 +18,7 @@ from adsp_mpi.config.load import repeatable, to_toml
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish
 from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server_state import check_state
 from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.errors import TraceError
@@ -125,7 +126,7 @@ class Recording(Recorder):
                 raise TraceError(
                     f"checkpoint must hold {testbed.model.layout.size} parameters as the model, got {size}"
                 )
-            Server.check_state(_server_state(self._start))
+            check_state(_server_state(self._start))
             testbed.scheme().restore(_server_state(self._start)["scheme"])
             self._open_trace(testbed)  # now, so that a second process that goes on with the run is told in time
         elif self._write and self._folder is None:

@@ -155,7 +155,8 @@ def _draw_lines(axes: Axes, rows: Sequence[Row], panel: Panel) -> None:
             if each.missing:
                 axes.plot(x, 0)  # nothing to be seen, but the panel reaches as far
                 above: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.get_xaxis_transform()}
-                axes.text(x, 0.99, f"↑\n{each.missing}", color=look["color"], **above)
+                n_here = sum(text.get_position()[0] == x for text in axes.texts)  # of other schemes
+                axes.text(x, 0.99 - 0.16 * n_here, f"↑\n{each.missing}", color=look["color"], **above)
         for row in members:
             if _is_auto(row, panel) and math.isfinite(row.spread(panel.y).median):
                 x = row.spread("commit_rate").median

@@ -57,7 +57,9 @@ class Device:
 
         The jitter is log-normal with mean 1: it leaves the mean step time as it is.
         """
-        duration_s = self.step_time_s * self.drift_factor(now_s) if self.drift else self.step_time_s
+        duration_s = self.step_time_s
+        if self.drift:
+            duration_s *= self.drift_factor(now_s)
         if self.jitter:
             duration_s *= math.exp(self.jitter * standard_normal(seed, worker, step, _JITTER) - self.jitter**2 / 2)
         if self.slow_spells:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.cluster import CountedCluster
 from adsp_mpi.engine.headers import wrong_in_header
-from adsp_mpi.engine.messages import Commit, Control, Phase, WorkerStart, WorkerStatus
+from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
 from adsp_mpi.engine.published import PublishedParameters
-from adsp_mpi.errors import TraceError
+from adsp_mpi.engine.server_state import CLASSES, OF_CLUSTER, OWN, worker_starts
+from adsp_mpi.engine.worker_rows import Measured, measure_speeds, worker_rows
 from adsp_mpi.plain import from_plain, to_plain
 from adsp_mpi.store.schema import SERVER, CommitStatus
 from adsp_mpi.store.trace import Trace
@@ -22,39 +23,6 @@ from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, LossSample, Scheme, Searc
 Array = NDArray[Any]
 _BITS = (1 << 64) - 1
 MAX_REFUSED_IN_ROW = 3
-_CLASSES = (Control, Phase, WorkerStatus, LossSample, SearchWindow)
-_COUNTS = (
-    "steps",
-    "applied",
-    "refused",
-    "last_sample",
-    "last_window",
-    "next_steps",
-    "numbers",
-    "_n_ticks",
-    "_next_record_s",
-    "_n_rounds",
-    "_measured",
-    "_n_below_target",
-    "_is_sample_wanted",
-    "_n_refused_in_row",
-    "_settled",
-    "_newly_settled",
-    "_released_s",
-    "_turn_s",
-    "_changed",
-)
-_CLUSTER = (
-    "commits",
-    "step_times_s",
-    "sample_times_s",
-    "batch_sizes",
-    "learning_rates",
-    "turnarounds_s",
-    "live",
-    "now_s",
-    "published_s",
-)
 _COMMIT_ROW = (  # in the order in which `_settle` has them
     *Commit._fields,
     "time_s",
@@ -123,7 +91,7 @@ class Server:
         self._n_ticks = 0
         self._next_record_s = setting.check_period_s * (1 - 1e-9)
         self._n_rounds = 0
-        self._measured = [(0, 0, 0.0)] * n  # steps, samples and compute_s of each worker at the last measurement
+        self._measured: list[Measured] = [(0, 0, 0.0)] * n
         self._n_below_target = 0
         self._is_sample_wanted = False
         self._n_refused_in_row = [0] * n
@@ -223,7 +191,7 @@ class Server:
         self._n_ticks = int(now_s / self._tick_s + 1e-9) + 1  # a tick missed by a busy machine is not made up for
         is_record_due = now_s >= self._next_record_s
         if is_record_due:
-            self._measure_speeds()  # the scheme sees the period that ends here
+            measure_speeds(self.statuses, self._measured, self.cluster)  # the scheme sees the period that ends here
         self._scheme.on_tick(now_s, self.cluster)
         self._is_sample_wanted = True
         self._retarget()
@@ -255,7 +223,7 @@ class Server:
 
     def record_workers(self, now_s: float) -> None:
         """Record what the workers last told about themselves: every check period and at the end."""
-        self._measure_speeds()
+        measure_speeds(self.statuses, self._measured, self.cluster)
         self._add_worker_rows(now_s)
 
     def stop(self, now_s: float, reason: str) -> None:
@@ -274,12 +242,10 @@ class Server:
     def state(self) -> dict[str, Any]:
         """Return everything but the parameters and the updates of held commits, as plain data."""
         return {
-            **{name.lstrip("_"): to_plain(getattr(self, name)) for name in _COUNTS},
-            **{name: to_plain(getattr(self.cluster, name)) for name in _CLUSTER},
+            **{name.lstrip("_"): to_plain(getattr(self, name)) for name in OWN},
+            **{name: to_plain(getattr(self.cluster, name)) for name in OF_CLUSTER},
             "published": self._published.state(),
             "scheme": self._scheme.state(),
-            "controls": to_plain(self.controls),
-            "statuses": to_plain(self.statuses),
             "target_loss": self._stop.target_loss,
             "start_step": self._start_step,
             "rows": to_plain(self._rows_at_stop or self._trace.counts),  # what a stop adds is none of a longer run
@@ -312,52 +278,18 @@ class Server:
             control = self._change(worker)
             control.stop, control.pull = False, True
             control.acknowledged, control.released = number, max(number - 1, 0)
-        self.statuses = [start.status for start in self.worker_starts(state)]
+        self.statuses = [start.status for start in worker_starts(state)]
         self._settled = {worker: number for worker, number in enumerate(self.numbers) if number}
         self._newly_settled = list(self._settled)
         self._released_s = [now_s] * n
         self._release(now_s)
         self._check_end(now_s)
 
-    @staticmethod
-    def check_state(state: Mapping[str, Any]) -> None:
-        """Refuse a state that is not a server's.
-
-        Raises
-        ------
-        TraceError
-            if something is missing
-        """
-        needed = {
-            *(name.lstrip("_") for name in _COUNTS),
-            *_CLUSTER,
-            "published",
-            "scheme",
-            "controls",
-            "statuses",
-            "start_step",
-        }
-        if missing := sorted(needed - state.keys()):
-            raise TraceError(f"state must be that of this version of adsp_mpi, got none of {', '.join(missing)}")
-
-    @staticmethod
-    def worker_starts(state: Mapping[str, Any]) -> list[WorkerStart]:
-        """Return how each worker begins when `state` is taken over."""
-        numbers, next_steps, statuses = (
-            from_plain(state[name], _CLASSES) for name in ("numbers", "next_steps", "statuses")
-        )
-        for status, next_step in zip(statuses, next_steps, strict=True):
-            status.phase, status.signal = Phase.STARTING, 0
-            status.steps = max(status.steps, next_step - state["start_step"])  # unreported since its last commit
-        return [WorkerStart(*start) for start in zip(numbers, next_steps, statuses, strict=True)]
-
     def _restore(self, parameters: Array, state: Mapping[str, Any]) -> None:
-        for name in _COUNTS:
-            setattr(self, name, from_plain(state[name.lstrip("_")], _CLASSES))
-        for name in _CLUSTER:
+        for name in OWN:
+            setattr(self, name, from_plain(state[name.lstrip("_")], CLASSES))
+        for name in OF_CLUSTER:
             setattr(self.cluster, name, from_plain(state[name]))
-        self.controls = from_plain(state["controls"], _CLASSES)
-        self.statuses = from_plain(state["statuses"], _CLASSES)
         self._published.restore(parameters, state["published"])
         self._scheme.restore(state["scheme"])
         if state["target_loss"] != self._stop.target_loss:
@@ -371,36 +303,9 @@ class Server:
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
-    def _measure_speeds(self) -> None:
-        """Take the mean step times since the last measurement."""
-        for worker, status in enumerate(self.statuses):
-            before_steps, before_samples, before_s = self._measured[worker]
-            steps, samples = status.steps - before_steps, status.samples - before_samples
-            compute_s = status.compute_s - before_s
-            self._measured[worker] = (status.steps, status.samples, status.compute_s)
-            self.cluster.step_times_s[worker] = compute_s / steps if steps else math.nan
-            self.cluster.sample_times_s[worker] = compute_s / samples if samples else math.nan
-
     def _add_worker_rows(self, now_s: float) -> None:
-        for worker, status in enumerate(self.statuses):
-            control = self.controls[worker]
-            self._trace.add(
-                "workers",
-                time_s=now_s,
-                worker=worker,
-                steps=status.steps,
-                commits=self.cluster.commits[worker],
-                compute_s=status.compute_s,
-                communication_s=status.communication_s,
-                blocked_s=status.blocked_s,
-                other_s=status.other_s,
-                step_time_s=self.cluster.step_times_s[worker],
-                batch_size=control.batch_size,
-                target=control.target,
-                overruns=status.overruns,
-                worst_overrun_ratio=status.worst_overrun,
-                retries=status.retries,
-            )
+        for row in worker_rows(self.statuses, self.controls, self.cluster, now_s):
+            self._trace.add("workers", **row)
 
     def _publish_ready(self, now_s: float) -> None:
         self.cluster.now_s = now_s

@@ -52,7 +52,6 @@ class VirtualDriver:
         self._now_s = 0.0
         self._events: list[Event] = []
         self._n_events = 0
-        self._server_s = self._server.next_time_s
         self._link = SharedLink(testbed.config.devices.server_bytes_per_s or math.inf)
         is_queued_for = testbed.config.devices.server_bytes_per_s is not None
         self._at_server = {Pull: "ask", HandIn: "send"} if is_queued_for else {Pull: "read", HandIn: "arrive"}
@@ -79,6 +78,7 @@ class VirtualDriver:
             Release: self._wait,
         }
         self._restore(start) if start else self._begin()
+        self._server_s = self._server.next_time_s  # when its clock is to be looked at
 
     def run(self) -> Outcome:
         """Train until the server stops and every worker is done, or until the recorder wants a stop."""
@@ -150,7 +150,6 @@ class VirtualDriver:
         self._present = set(state["present"])
         updates = [local.update for local in self._locals]
         self._server.restore(start.parameters, state["server"], updates, self._now_s)
-        self._server_s = self._server.next_time_s
         for worker, own in zip(self._workers, state["workers"], strict=True):
             self._restore_worker(worker, own)
 

@@ -9,6 +9,7 @@ from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Commit
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server_state import check_state, worker_starts
 from adsp_mpi.errors import TraceError
 from adsp_mpi.plain import from_plain
 from adsp_mpi.store.schema import CommitStatus
@@ -419,7 +420,7 @@ def test_workers_begin_after_their_last_settled_commit_and_held_ones_are_lost():
     bench.commit(1, 2.0, steps=2)
     bench.commit(0, 4.0, base=1, steps=3)
     state = bench.server.state()
-    assert [(s.number, s.next_step) for s in Server.worker_starts(state)] == [(1, 3), (1, 2)]
+    assert [(s.number, s.next_step) for s in worker_starts(state)] == [(1, 3), (1, 2)]
     again = Bench("bsp")
     again.server.take_over(bench.published.current.copy(), state, 2.0)
     assert again.published.version == 1
@@ -507,11 +508,11 @@ def test_first_steps_are_those_of_the_configuration():
     assert bench.server.next_steps == [0, 0]
     config = build_config({"sync": {"scheme": "asp"}, "model": {"start_step": 100}, "stop": {"max_versions": 1}})
     server = Server(bench.rules, Setting(2, check_period_s=60.0), config, bench.published, Trace({}))
-    starts = Server.worker_starts(server.state())
+    starts = worker_starts(server.state())
     assert [(start.next_step, start.status.steps) for start in starts] == [(100, 0), (100, 0)]
 
 
 def test_a_foreign_state_is_refused():
     with pytest.raises(TraceError, match="state must be that of this version of adsp_mpi, got none of applied"):
-        Server.check_state({"commits": []})
-    Server.check_state(Bench("asp").server.state())
+        check_state({"commits": []})
+    check_state(Bench("asp").server.state())

@@ -26,7 +26,7 @@ from adsp_mpi.engine.mpi.waiting import limited, polite_barrier, polite_bcast
 from adsp_mpi.engine.mpi.window import End, ServerWindow, Window, WindowParameters, WorkerWindow
 from adsp_mpi.engine.mpi.worker import WorkerDriver
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, final_outcome
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server_state import worker_starts
 from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import Testbed, assemble, refit, warm_up
 from adsp_mpi.engine.worker import Worker
@@ -178,7 +178,7 @@ def lead(
     except AdspError as exc:
         refuse(comm, exc)
         raise
-    time_s, starts = (start.time_s, Server.worker_starts(start.state["server"])) if start else (0.0, [])
+    time_s, starts = (start.time_s, worker_starts(start.state["server"])) if start else (0.0, [])
     send(comm, _Training(config, time_s, starts))
     testbed = _prepare(comm, testbed, say)
     trace = recorder.begin(testbed)
