@@ -26,7 +26,7 @@ from adsp_mpi.cli.app import run
 from adsp_mpi.cli.supervise import SharedMemory, marked
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.schema import CommitStatus
-from adsp_mpi.store.trace_file import read_trace
+from adsp_mpi.store.trace_reading import read_trace
 
 MARK = "ADSP_KILLED_RUN"
 N_WORKERS = 3
@@ -270,7 +270,7 @@ def complaints_of(folder: RunFolder, saved: int, outcome: Outcome) -> list[str]:
 def gaps_of(commits: dict[str, np.ndarray]) -> list[str]:
     """Return what is lost, doubled or out of order in a commit log."""
     found = []
-    applied = commits["status"] == CommitStatus.APPLIED
+    applied = commits["status"] == CommitStatus.MERGED
     versions = commits["version"][applied]
     made = sorted(set(versions.tolist()))
     if made != list(range(1, len(made) + 1)):

@@ -86,7 +86,7 @@ def largest_lead(commits, n_workers):
 
     Commits are counted by the clock, which the ranks of one node share; each holds one step.
     """
-    applied = commits["status"] == CommitStatus.APPLIED
+    applied = commits["status"] == CommitStatus.MERGED
     times_s = [commits["time_s"][applied & (commits["worker"] == worker)] for worker in range(n_workers)]
     leads = []
     for worker, number, started_s in zip(

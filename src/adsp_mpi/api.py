@@ -164,6 +164,7 @@ def _on_ranks(
     from mpi4py import MPI
 
     from adsp_mpi.engine.mpi import session
+    from adsp_mpi.engine.mpi.plan import refuse
 
     own = (MPI.COMM_WORLD if comm is None else comm).Dup()
     if own.rank > 0:
@@ -179,7 +180,7 @@ def _on_ranks(
         if run.folder is not None:
             recording.go_on(run.folder, run.start)
     except AdspError as exc:
-        session.refuse(own, exc)
+        refuse(own, exc)
         raise
     try:
         outcome = session.lead(own, run.config, recording, say, run.start)
@@ -202,7 +203,7 @@ def _check_real(config: Config, n_ranks: int) -> None:
 def _simulate(run: Interrupted, write: bool, observe: Observe | None, say: Say, stop: StopRequest | None) -> Result:
     from adsp_mpi.devices import profile_size
     from adsp_mpi.engine.testbed import assemble, warm_up
-    from adsp_mpi.engine.virtual import VirtualDriver
+    from adsp_mpi.engine.virtual.driver import VirtualDriver
     from adsp_mpi.recording import Recording
 
     n_workers = run.config.run.workers

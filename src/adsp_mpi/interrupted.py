@@ -12,12 +12,12 @@ from typing import Any
 from adsp_mpi.config.load import build_config, check_ending, read_tables, to_tables
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.outcome import Snapshot
+from adsp_mpi.engine.state import server_state
 from adsp_mpi.errors import ConfigError, TraceError, must
-from adsp_mpi.plain import from_plain
 from adsp_mpi.store.checkpoint import Checkpoint
 from adsp_mpi.store.kept import newest_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
-from adsp_mpi.store.trace_file import read_trace
+from adsp_mpi.store.trace_reading import read_trace
 
 Tables = Mapping[str, Mapping[str, Any]]
 Say = Callable[[str], None]
@@ -167,7 +167,7 @@ def _check_end(folder: RunFolder, config: Config) -> None:
 def _check_workers(config: Config, checkpoint: Checkpoint | None) -> None:
     if checkpoint is None or checkpoint.state is None:
         return
-    n_workers = len(from_plain(checkpoint.state["server"]["next_steps"]))
+    n_workers = server_state(checkpoint.state["server"]).view.n_workers
     if config.run.workers != n_workers:
         raise must("run.workers", f"{n_workers} in config.toml, as in the checkpoint", config.run.workers)
 
@@ -216,5 +216,4 @@ def _next_step(checkpoint: Checkpoint) -> int:
     """Return the step that a typical worker would have taken next: learning rates go by it."""
     if checkpoint.state is None:
         raise TraceError("checkpoint must hold a state")
-    steps: list[int] = from_plain(checkpoint.state["server"]["next_steps"])
-    return median_low(steps)
+    return median_low(server_state(checkpoint.state["server"]).rounds.next_steps)

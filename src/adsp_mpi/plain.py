@@ -2,7 +2,7 @@
 
 Numbers, text, None and arrays stand for themselves, lists for lists. Everything else is a table with one key that
 says what it is: ``{"tuple": [...]}``, ``{"set": [...]}``, ``{"dict": [[key, value], ...]}``, or the name of a dataclass
-with its fields or of an enumeration with its value.
+or named tuple with its fields or of an enumeration with its value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def to_plain(value: Any) -> Any:
     Raises
     ------
     TypeError
-        for what is neither plain, a container, a dataclass nor an enumeration
+        for what is neither plain, a container, a dataclass, a named tuple nor an enumeration
     """
     match value:
         case Enum():
@@ -34,6 +34,8 @@ def to_plain(value: Any) -> Any:
             return value
         case list():
             return [to_plain(item) for item in value]
+        case tuple() if hasattr(value, "_fields"):
+            return {type(value).__name__: {name: to_plain(getattr(value, name)) for name in value._fields}}
         case tuple():
             return {"tuple": [to_plain(item) for item in value]}
         case Set():

@@ -18,18 +18,18 @@ from adsp_mpi.config.load import repeatable, to_toml
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish
 from adsp_mpi.engine.server import Server
-from adsp_mpi.engine.server_state import check_state
 from adsp_mpi.engine.signals import StopRequest
+from adsp_mpi.engine.state import server_state
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.errors import TraceError
 from adsp_mpi.models.layout import Layout
-from adsp_mpi.plain import from_plain
 from adsp_mpi.store.checkpoint import write_checkpoint
 from adsp_mpi.store.environment import environment
 from adsp_mpi.store.kept import discard_later, prune_checkpoints
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import Attribute, Trace, TraceView
-from adsp_mpi.store.trace_file import TraceFile, read_trace
+from adsp_mpi.store.trace_file import TraceFile
+from adsp_mpi.store.trace_reading import read_trace
 
 Array = NDArray[Any]
 Observer = Callable[[Server, float], None]
@@ -109,7 +109,7 @@ class Recording(Recorder):
         """Go on in a folder with what `start` knows, or begin it anew if that is nothing."""
         folder.make_checkpoints()  # before anything of the run is touched
         self._folder = folder
-        self._counts = from_plain(_server_state(start)["rows"]) if start else {}
+        self._counts = server_state(start.state["server"]).rows if start else {}
         self._start = start
 
     def prepare(self, testbed: Testbed) -> None:
@@ -126,8 +126,8 @@ class Recording(Recorder):
                 raise TraceError(
                     f"checkpoint must hold {testbed.model.layout.size} parameters as the model, got {size}"
                 )
-            check_state(_server_state(self._start))
-            testbed.scheme().restore(_server_state(self._start)["scheme"])
+            server_state(self._start.state["server"])
+            testbed.scheme().restore(self._start.state["server"]["scheme"])
             self._open_trace(testbed)  # now, so that a second process that goes on with the run is told in time
         elif self._write and self._folder is None:
             label = f"{self._config.scheme}-{testbed.model.name}".replace("_", "-")
@@ -145,6 +145,7 @@ class Recording(Recorder):
         self._testbed = testbed
         attributes: dict[str, Attribute] = {
             "scheme": self._config.scheme,
+            "codec": self._config.payload.codec,
             "driver": self._driver,
             "n_workers": testbed.n_workers,
             "n_parameters": testbed.model.layout.size,
@@ -155,7 +156,7 @@ class Recording(Recorder):
             "configuration": _toml(testbed),
             "environment": json.dumps(environment()),
         }
-        self._trace = Trace(attributes, self._counts)
+        self._trace = Trace(attributes, self._counts, testbed.scheme_class.tables)
         if self._folder is None:
             return
         if self._counts is None:
@@ -265,11 +266,6 @@ class Recording(Recorder):
     def _write_config(self, testbed: Testbed) -> None:
         assert self._folder is not None
         self._folder.write_config(_toml(testbed))
-
-
-def _server_state(snapshot: Snapshot) -> Mapping[str, Any]:
-    state: Mapping[str, Any] = snapshot.state["server"]
-    return state
 
 
 def _toml(testbed: Testbed) -> str:

@@ -76,7 +76,7 @@ def test_bsp_ends_as_if_it_had_not_been_stopped(shared_path):
         assert result.parameters.tobytes() == straight.parameters.tobytes()
         ours, theirs = result.trace.arrays("commits"), straight.trace.arrays("commits")
         for column in ("worker", "number", "first_step", "steps", "version", "round", "update_bits"):
-            applied = [t[column][t["status"] == CommitStatus.APPLIED] for t in (ours, theirs)]
+            applied = [t[column][t["status"] == CommitStatus.MERGED] for t in (ours, theirs)]
             orders = [
                 np.lexsort((t["worker"][t["status"] == 0], t["version"][t["status"] == 0])) for t in (ours, theirs)
             ]

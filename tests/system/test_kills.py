@@ -25,7 +25,7 @@ def log_of(*rows):
     """Return a commit log of rows (worker, number, first step, steps, base version, version)."""
     names = ("worker", "number", "first_step", "steps", "base_version", "version")
     commits = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-    commits["status"] = np.where(commits["version"] > 0, CommitStatus.APPLIED, CommitStatus.STOPPED)
+    commits["status"] = np.where(commits["version"] > 0, CommitStatus.MERGED, CommitStatus.STOPPED)
     return commits
 
 

@@ -14,7 +14,7 @@ from slurm.cluster import cluster, why_not
 from adsp_mpi.store.kept import final_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.schema import CommitStatus
-from adsp_mpi.store.trace_file import read_trace
+from adsp_mpi.store.trace_reading import read_trace
 
 REASON = why_not() or ("the scripts start MPICH's mpirun unless told otherwise" if is_open_mpi(mpirun()) else "")
 pytestmark = [pytest.mark.skipif(bool(REASON), reason=REASON), pytest.mark.timeout(240)]
@@ -150,7 +150,7 @@ def summary(home, job):
 def commit_log(home, job):
     """What two synchronous runs of one configuration have in common: all but times."""
     commits = read_trace(RunFolder.open(run(home, job)).trace).arrays("commits")
-    return {name: commits[name][commits["status"] == CommitStatus.APPLIED] for name in LOGGED}
+    return {name: commits[name][commits["status"] == CommitStatus.MERGED] for name in LOGGED}
 
 
 def assert_same_run(home, job, whole):

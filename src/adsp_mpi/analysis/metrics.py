@@ -17,6 +17,10 @@ Ints = npt.NDArray[np.int64]
 SHARES = ("compute", "communication", "blocked", "other")
 CONVERGENCE_EVALUATIONS = 10
 _MOSTLY = 0.9
+_WINDOW_COLUMNS = (
+    *("search", "time_s", "end_s", "commit_rate", "commit_target", "samples", "a2", "b", "c"),
+    *("reward", "slope", "is_identifiable", "decision"),
+)
 
 
 def n_workers(trace: TraceView) -> int:
@@ -103,12 +107,12 @@ def commits_with(trace: TraceView, status: CommitStatus) -> Columns:
 
 def worker_commits(trace: TraceView) -> Ints:
     """Return each worker's commits applied."""
-    return np.bincount(commits_with(trace, CommitStatus.APPLIED)["worker"], minlength=n_workers(trace))
+    return np.bincount(commits_with(trace, CommitStatus.MERGED)["worker"], minlength=n_workers(trace))
 
 
 def steps_per_commit(trace: TraceView) -> Floats:
     """Return each worker's mean steps k in a commit applied; nan without commits."""
-    applied = commits_with(trace, CommitStatus.APPLIED)
+    applied = commits_with(trace, CommitStatus.MERGED)
     steps = np.bincount(applied["worker"], weights=applied["steps"], minlength=n_workers(trace))
     return _ratio(steps, worker_commits(trace))
 
@@ -130,7 +134,7 @@ def commits_per_period(trace: TraceView) -> Ints:
 
     Commits at the very end of the run belong to the last period.
     """
-    applied = commits_with(trace, CommitStatus.APPLIED)
+    applied = commits_with(trace, CommitStatus.MERGED)
     counts = np.zeros((len(period_ends_s(trace)), n_workers(trace)), np.int64)
     if len(counts):
         period = np.minimum((applied["time_s"] / _check_period_s(trace)).astype(np.int64), len(counts) - 1)
@@ -145,7 +149,7 @@ def speeds_per_period(trace: TraceView) -> Floats:
 
 def staleness_counts(trace: TraceView) -> Ints:
     """Return how many commits were applied with staleness 0, 1, 2, ..."""
-    return np.bincount(commits_with(trace, CommitStatus.APPLIED)["staleness"])
+    return np.bincount(commits_with(trace, CommitStatus.MERGED)["staleness"])
 
 
 def staleness_histogram(trace: TraceView, most_bins: int) -> list[tuple[int, int, int]]:
@@ -179,9 +183,9 @@ def worker_bytes_committed(trace: TraceView) -> Ints:
 
 def worker_bytes_pulled(trace: TraceView) -> Ints:
     """Return the parameter bytes of each worker's pulls that a commit followed, repeated reads included."""
-    commits = trace.arrays("commits")
+    commits, pulls, n = trace.arrays("commits"), trace.arrays("pulls"), n_workers(trace)
     size = int(trace.attributes["n_parameters"]) * np.dtype(str(trace.attributes["dtype"])).itemsize
-    return size * _sums(commits["worker"], (1 + commits["retries"]) * commits["is_pulled"], n_workers(trace))
+    return size * (np.bincount(pulls["worker"], minlength=n) + _sums(commits["worker"], commits["retries"], n))
 
 
 def traffic_mbit_s(trace: TraceView) -> float:
@@ -193,9 +197,16 @@ def slow_workers(trace: TraceView) -> list[int]:
     """Return the workers that commit after (nearly) every step though ADSP would have them commit less often."""
     if trace.attributes["scheme"] != "adsp":
         return []
-    applied = commits_with(trace, CommitStatus.APPLIED)
+    applied = commits_with(trace, CommitStatus.MERGED)
     single = np.bincount(applied["worker"], weights=applied["steps"] == 1, minlength=n_workers(trace))
     return [int(worker) for worker in np.flatnonzero(_ratio(single, worker_commits(trace)) > _MOSTLY)]
+
+
+def search_windows(trace: TraceView) -> Columns:
+    """Return the columns of the windows of ADSP's rate search; empty ones under another scheme."""
+    if "schedule" in trace.names:
+        return trace.arrays("schedule")
+    return {name: np.zeros(0) for name in _WINDOW_COLUMNS}
 
 
 def _sums(worker: Ints, values: Ints, n: int) -> Ints:

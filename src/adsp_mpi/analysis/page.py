@@ -241,7 +241,7 @@ def _figures(prefix: str, run: PageRun) -> list[_Shown]:
         panels.draw_windows(axes, trace)
         panels.draw_losses(axes, [trace], ["_unlabelled"], [target])
 
-    has_windows = len(trace.arrays("schedule")["time_s"]) > 0
+    has_windows = len(metrics.search_windows(trace)["time_s"]) > 0
     windows = " Shaded: windows of the rate search, with the commit rate ρ tried." if has_windows else ""
     shares = metrics.shares(trace)
     split = ", ".join(f"{kind} {_percent(share)}" for kind, share in shares.items())

@@ -124,7 +124,7 @@ def scale_losses(axes: Axes, values: Floats) -> None:
 
 def draw_windows(axes: Axes, trace: TraceView) -> None:
     """Shade the windows of the rate search, and write the rates tried."""
-    schedule, end_s = trace.arrays("schedule"), metrics.run_time_s(trace)
+    schedule, end_s = metrics.search_windows(trace), metrics.run_time_s(trace)
     windows = zip(schedule["time_s"], schedule["end_s"], schedule["commit_rate"], strict=True)
     for i, (start_s, stop_s, rate) in enumerate(windows):
         axes.axvspan(start_s, stop_s, color=WINDOW_COLOURS[i % 2], linewidth=0)
@@ -143,7 +143,7 @@ def mark_targets(axes: Axes, runs: Sequence[Run]) -> None:
 
 def draw_commits(axes: Axes, trace: TraceView) -> None:
     """Draw each worker's commits applied as steps; the fastest and the slowest worker stand out."""
-    applied, end_s = metrics.commits_with(trace, CommitStatus.APPLIED), metrics.run_time_s(trace)
+    applied, end_s = metrics.commits_with(trace, CommitStatus.MERGED), metrics.run_time_s(trace)
     for worker, look in _looks(metrics.speeds_hz(trace), _colour(trace)).items():
         times_s = applied["time_s"][applied["worker"] == worker]
         numbers = [*range(len(times_s) + 1), len(times_s)]

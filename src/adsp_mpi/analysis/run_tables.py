@@ -67,7 +67,7 @@ def commits(trace: TraceView) -> Table:
     """Return one row per worker: its commits by what became of them, their rate, staleness and bytes."""
     log = trace.arrays("commits")
     n = metrics.n_workers(trace)
-    applied = log["status"] == CommitStatus.APPLIED
+    applied = log["status"] == CommitStatus.MERGED
     stale = [log["staleness"][applied & (log["worker"] == worker)] for worker in range(n)]
     columns: dict[str, Any] = {
         "worker": range(n),
@@ -101,7 +101,7 @@ def staleness(trace: TraceView, most_rows: int | None = None) -> Table:
 
 def search(trace: TraceView) -> Table:
     """Return one row per window of the rate search."""
-    schedule = trace.arrays("schedule")
+    schedule = metrics.search_windows(trace)
     return from_columns("search", "Rate search", {name: schedule[name] for name in (*_SEARCH_COLUMNS, "decision")})
 
 

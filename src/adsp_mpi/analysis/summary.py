@@ -85,7 +85,7 @@ def summarize(trace: TraceView, target_loss: float | None = None) -> dict[str, A
 
 def _commit_counts(trace: TraceView) -> dict[str, int]:
     status = trace.arrays("commits")["status"]
-    keys = {"commits": CommitStatus.APPLIED, "refused": CommitStatus.REFUSED, "stopped": CommitStatus.STOPPED}
+    keys = {"commits": CommitStatus.MERGED, "refused": CommitStatus.REFUSED, "stopped": CommitStatus.STOPPED}
     counts = {key: int(np.count_nonzero(status == value)) for key, value in keys.items()}
     # a commit whose header cannot be is an event alone: there is nothing that could be replayed
     counts["refused"] += int(np.count_nonzero(trace.arrays("events")["kind"] == "bad header"))

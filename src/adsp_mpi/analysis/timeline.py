@@ -176,7 +176,7 @@ def _run_events(pid: int, label: str, trace: TraceView) -> Iterator[dict[str, An
 
 
 def _windows(trace: TraceView) -> list[Slice]:
-    schedule = trace.arrays("schedule")
+    schedule = metrics.search_windows(trace)
     names = ("time_s", "end_s", "commit_rate", "search", "reward", "slope", "decision")
     return [
         Slice(

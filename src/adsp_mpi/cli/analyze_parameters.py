@@ -13,9 +13,9 @@ from adsp_mpi.analysis.checkpoints import checkpoint_tables, norm, relative_dist
 from adsp_mpi.analysis.local_models import Departure, departures_table, local_models_table
 from adsp_mpi.analysis.tables import Table
 from adsp_mpi.config.load import build_config
-from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.replay import Row, replay
 from adsp_mpi.engine.testbed import Testbed, assemble
+from adsp_mpi.engine.worker.local_model import LocalModel
 from adsp_mpi.errors import AdspError, TraceError
 from adsp_mpi.store.checkpoint import Checkpoint, read_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
@@ -57,16 +57,17 @@ def local_model_tables(name: str, trace: TraceView) -> list[Table]:
     last: dict[int, Array] = {}
 
     def watch(row: Row, local: LocalModel, parameters: Array) -> None:
+        commit, settlement = row
         distance = relative_distance(local.parameters, parameters)
         size = norm(parameters)
         update = norm(local.update) / size if size else float("nan")
-        departures.append(Departure(row.worker, row.number, max(row.version - 1, -1), update, distance))
-        last[row.worker] = local.parameters  # as they are when the replay is over
+        departures.append(Departure(commit.worker, commit.number, max(settlement.version - 1, -1), update, distance))
+        last[commit.worker] = local.parameters  # as they are when the replay is over
 
-    replayed = replay(testbed, trace.arrays("commits"), watch)
+    replayed = replay(testbed, {name: trace.arrays(name) for name in ("commits", "pulls")}, watch)
     if replayed.first_difference is not None:
-        row = replayed.first_difference
-        print(f"{name}: the replay differs from commit {row.number} of worker {row.worker} on")
+        commit, _ = replayed.first_difference
+        print(f"{name}: the replay differs from commit {commit.number} of worker {commit.worker} on")
     tested = {worker: testbed.test(parameters) for worker, parameters in last.items()}
     return [
         local_models_table(departures, tested, testbed.test(replayed.parameters)),

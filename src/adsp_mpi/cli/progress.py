@@ -16,7 +16,8 @@ from rich.table import Table
 from adsp_mpi.cli.terminal import STDERR, STDOUT, terminal_size
 from adsp_mpi.engine.server import Server
 from adsp_mpi.errors import must
-from adsp_mpi.sync.base import SearchWindow
+from adsp_mpi.sync.search.rate import SearchWindow
+from adsp_mpi.sync.search.tau import TauChoice
 
 MODES = ("auto", "live", "plain", "none")
 REFRESH_S = 0.25
@@ -103,14 +104,15 @@ class PlainProgress(NoProgress):
         self._clock = clock
         self._next_s: float | None = None  # known once training has started
         self._rates = CommitRates()
-        self._window: SearchWindow | None = None
+        self._row: object = None
 
     def __call__(self, server: Server, now_s: float) -> None:
         """Print a line if one is due."""
-        rates = self._rates.update(now_s, server.check_period_s, server.cluster.commits)
-        if server.last_window is not self._window and server.last_window is not None:
-            self._window = server.last_window
-            self.say(f"{now_s:7.1f} s  {searching(self._window)}")
+        rates = self._rates.update(now_s, server.check_period_s, server.view.commits)
+        if server.last_row is not self._row:
+            self._row = server.last_row
+            if note := searching(self._row):
+                self.say(f"{now_s:7.1f} s  {note}")
         wall_s = self._clock()
         if self._next_s is None:
             self._next_s = wall_s + LINE_S
@@ -135,7 +137,7 @@ class LiveProgress(NoProgress):
 
     def __call__(self, server: Server, now_s: float) -> None:
         """Draw the table if that is due; the slower the drawing, the more seldom."""
-        rates = self._rates.update(now_s, server.check_period_s, server.cluster.commits)
+        rates = self._rates.update(now_s, server.check_period_s, server.view.commits)
         start_s = self._clock()
         if start_s < self._next_s:
             return
@@ -158,7 +160,7 @@ class LiveProgress(NoProgress):
 def progress_line(server: Server, now_s: float, rates: list[float]) -> str:
     """Return a run's state in one line."""
     shares = [100 * share for share in _shares([_seconds(status) for status in server.statuses])]
-    commits = server.cluster.commits
+    commits = server.view.commits
     return (
         f"{_state(server, now_s)}  steps {sum(status.steps for status in server.statuses)}"
         f"  commits {_span(commits)} each, {sum(rates) / len(rates):.1f} per period"
@@ -168,20 +170,25 @@ def progress_line(server: Server, now_s: float, rates: list[float]) -> str:
 
 def progress_table(server: Server, now_s: float, rates: list[float], label: str = "") -> Table:
     """Return a run's state as a table with one row per worker."""
-    note = searching(server.last_window) if server.last_window else ""
+    note = searching(server.last_row)
     title = f"{label}: " if label else ""
     table = Table(title=title + _state(server, now_s), caption=note, title_justify="left", caption_justify="left")
     for heading in ("worker", "steps", "commits", "per period", "compute", "comm.", "blocked"):
         table.add_column(heading, justify="right")
     for worker, status in enumerate(server.statuses):
         shares = (f"{100 * share:.0f} %" for share in _shares([_seconds(status)]))
-        counts = str(status.steps), str(server.cluster.commits[worker]), f"{rates[worker]:.1f}"
+        counts = str(status.steps), str(server.view.commits[worker]), f"{rates[worker]:.1f}"
         table.add_row(str(worker), *counts, *shares)
     return table
 
 
-def searching(window: SearchWindow) -> str:
-    """Return in words what the rate search last did."""
+def searching(row: object) -> str:
+    """Return in words what a search of the scheme last did; empty if it has done nothing."""
+    if isinstance(row, TauChoice):
+        return f"tau {row.tau}: {row.decision}"
+    if not isinstance(row, SearchWindow):
+        return ""
+    window = row
     span = f"{window.time_s:.1f} to {window.end_s:.1f} s"
     return f"rate search {window.search}: {window.commit_rate:g} per period, {span}: {window.decision}"
 

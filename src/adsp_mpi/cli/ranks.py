@@ -76,8 +76,8 @@ class Ranks:
         """
         if not self._are_waiting:
             return
-        from adsp_mpi.engine.mpi import session
+        from adsp_mpi.engine.mpi.plan import refuse
 
         error = AdspError("there is nothing to train")
         error.exit_status = status
-        session.refuse(self._world.Dup(), error)
+        refuse(self._world.Dup(), error)

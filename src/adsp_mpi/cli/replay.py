@@ -40,13 +40,12 @@ def _replay(run: Path, name: str) -> bool:
     folder = RunFolder.open(run)
     trace, configuration, recorded_environment = recorded(folder)
     checkpoint = final_checkpoint(folder)
-    commits = trace.arrays("commits")
     config = build_config(configuration)
     testbed = assemble(config, int(trace.attributes["n_workers"]), reference_step_s=1.0)  # devices play no part
-    replayed = carry_out(testbed, commits)
+    replayed = carry_out(testbed, {name: trace.arrays(name) for name in ("commits", "pulls")})
     if is_identical(replayed, checkpoint):
-        n_applied = int(np.count_nonzero(commits["status"] == CommitStatus.APPLIED))
-        print(f"{name}identical: {n_applied} commits, version {replayed.version}")
+        n_merged = int(np.count_nonzero(trace.arrays("commits")["status"] == CommitStatus.MERGED))
+        print(f"{name}identical: {n_merged} commits, version {replayed.version}")
         return True
     changes = differences(recorded_environment, environment())
     for change in changes:
@@ -71,8 +70,8 @@ def is_identical(replayed: Replayed, checkpoint: Checkpoint) -> bool:
 def difference(replayed: Replayed, checkpoint: Checkpoint) -> str:
     """Return in words where a replay first left the recorded path."""
     if replayed.first_difference is not None:
-        row = replayed.first_difference
-        return f"first in commit {row.number} of worker {row.worker}, version {row.version}"
+        commit, settlement = replayed.first_difference
+        return f"first in commit {commit.number} of worker {commit.worker}, version {settlement.version}"
     if replayed.version != checkpoint.version:
         return f"the commit log ends at version {replayed.version}, the checkpoint is of version {checkpoint.version}"
     return f"every update is the recorded one, but the parameters of version {checkpoint.version} are not"

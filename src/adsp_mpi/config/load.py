@@ -19,7 +19,8 @@ from pydantic_core import ErrorDetails
 from adsp_mpi.config.sections import Config, StopOptions
 from adsp_mpi.errors import ConfigError, must
 from adsp_mpi.sync import scheme_class
-from adsp_mpi.sync.base import SyncOptions
+from adsp_mpi.sync.scheme import SyncOptions
+from adsp_mpi.updates.payload import codec_class
 
 Tables = dict[str, dict[str, Any]]
 Place = tuple[int | str, ...]  # of a value within nested tables and lists
@@ -88,6 +89,7 @@ def build_config(tables: Mapping[str, Mapping[str, Any]]) -> Config:
         raise must("sync.scheme", "a name", scheme)
     types: dict[str, Any] = {field.name: field.default_factory for field in fields(Config) if field.name in SECTIONS}
     types["sync"] = scheme_class(scheme).Options
+    types["payload"] = codec_class(tables.get("payload", {}).get("codec", "dense")).Options
     all_tables = {**tables, "sync": sync}
     sections = {section: read_options(section, types[section], all_tables.get(section, {})) for section in SECTIONS}
     return Config(scheme=scheme, **sections)

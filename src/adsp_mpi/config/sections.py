@@ -11,7 +11,8 @@ from adsp_mpi.datasets.options import DataOptions
 from adsp_mpi.devices.options import DeviceOptions
 from adsp_mpi.models.options import ModelOptions
 from adsp_mpi.sync.adsp import AdspOptions
-from adsp_mpi.sync.base import SyncOptions
+from adsp_mpi.sync.scheme import SyncOptions
+from adsp_mpi.updates.payload.codec import PayloadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class Config:
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     sync: SyncOptions = field(default_factory=AdspOptions)
+    payload: PayloadOptions = field(default_factory=PayloadOptions)
     devices: DeviceOptions = field(default_factory=DeviceOptions)
     stop: StopOptions = field(default_factory=StopOptions)
     output: OutputOptions = field(default_factory=OutputOptions)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from adsp_mpi.sync.base import Cluster
+from adsp_mpi.sync.view import Held, Key, View
 
 
 @dataclass
-class CountedCluster(Cluster):
-    """A cluster that counts who is at the slowest clock, and looks at all only when nobody is any more."""
+class CountedView(View):
+    """A view that counts who is at the slowest clock and who has a held commit, instead of looking at all workers."""
 
+    held: dict[Key, Held] = field(default_factory=dict)
     _slowest: int = 0
     _n_slowest: int = 0  # live workers at it; 0 if that is to be counted anew
 
@@ -24,18 +25,35 @@ class CountedCluster(Cluster):
             self._n_slowest = clocks.count(self._slowest)
         return self._slowest
 
+    def hold(self, held: Held) -> None:
+        """Take note of a commit that has arrived."""
+        worker = held[0]
+        self.held[held[:2]] = held
+        self.n_held[worker] += 1
+        if self.n_held[worker] == 1 and worker in self.live:
+            self.n_holders += 1
+
+    def let_go(self, key: Key) -> Held:
+        """Take note that a commit is settled."""
+        worker = key[0]
+        self.n_held[worker] -= 1
+        if not self.n_held[worker] and worker in self.live:
+            self.n_holders -= 1
+        return self.held.pop(key)
+
     def count_commit(self, worker: int) -> None:
-        """Take note that a commit was applied."""
+        """Take note that a commit was merged or absorbed."""
         is_slowest = self._n_slowest > 0 and self.commits[worker] == self._slowest and worker in self.live
         self.commits[worker] += 1
         self._n_slowest -= is_slowest
 
     def rejoin(self, workers: Iterable[int]) -> None:
-        """Take note that workers are there again."""
+        """Take note that workers are there again, without a held commit."""
         self.live.update(workers)
         self._n_slowest = 0
 
     def leave(self, worker: int) -> None:
         """Take note that a worker has left."""
         self.live.discard(worker)
+        self.n_holders -= self.n_held[worker] > 0
         self._n_slowest = 0

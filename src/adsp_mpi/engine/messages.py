@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+MAX_PULLS = 4  # that the header of a commit has room for
+
 
 class Phase(IntEnum):
     """What a worker is doing; the watchdog names it."""
@@ -20,23 +22,6 @@ class Phase(IntEnum):
     GONE = 6  # without MPI's end, because somebody is missing
 
 
-class Commit(NamedTuple):
-    """Header of a commit: everything but the update itself."""
-
-    worker: int
-    number: int  # 1, 2, 3, ... per worker
-    first_step: int
-    steps: int
-    batch_size: int
-    learning_rate: float  # η′ at first_step
-    base_version: int  # the version pulled last
-    is_pulled: bool  # pulled right before first_step; else the worker went on with its local parameters
-    started_s: float  # start of first_step, worker's clock
-    overhead_s: float  # O_i of the commit before; nan for the first
-    retries: int  # of the pull before
-    train_loss: float  # mean over the steps
-
-
 @dataclass(slots=True)
 class Control:
     """What the server tells one worker."""
@@ -48,6 +33,7 @@ class Control:
     acknowledged: int = 0  # number of the last commit received
     released: int = 0  # number of the last commit after which the worker may go on
     version: int = 0  # at the release: pulls bring this one or a later one
+    resync: int = 0  # grows whenever the worker is to give up its step and pull
 
 
 @dataclass
@@ -66,10 +52,12 @@ class WorkerStatus:
     heartbeat: int = 0
     samples: int = 0  # in all steps
     signal: int = 0  # that asked this rank to stop; 0 for none
+    hidden_s: float = 0.0  # of commits and pulls, beside steps
+    aborted: int = 0  # steps given up
 
 
 class WorkerStart(NamedTuple):
-    """Where a worker goes on in a run that others have begun."""
+    """Where a worker begins in a run that is resumed."""
 
     number: int  # of its last commit that was settled, 0 if none
     next_step: int

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from adsp_mpi.engine.server import Server
 from adsp_mpi.engine.testbed import Testbed
+from adsp_mpi.records import LossSample
 from adsp_mpi.store.trace import Trace
-from adsp_mpi.sync.base import LossSample
 
 Array = NDArray[Any]
 
@@ -100,7 +100,7 @@ class Outcome:
 
 def sample_loss(testbed: Testbed, server: Server, parameters: Array, now_s: float) -> LossSample:
     """Return the global loss of the current version, whose `parameters` are given."""
-    return LossSample(now_s, server.version, server.steps, server.applied, *testbed.evaluate(parameters))
+    return LossSample(now_s, server.version, server.steps, server.merged, *testbed.evaluate(parameters))
 
 
 def final_outcome(

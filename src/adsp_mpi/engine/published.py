@@ -1,25 +1,17 @@
-"""The global parameters: a ring of published versions and the server's one arithmetic step."""
+"""The global parameters: a ring of published versions, made by an update rule."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels import commit as kernels
+from adsp_mpi.updates.rules.rule import UpdateRule
+from adsp_mpi.updates.update import Merged, Rates, Update
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Merged:
-    """Outcome of a merge."""
-
-    is_finite: bool
-    update_bits: list[int]  # wrap-around sum of each update's bit pattern, to name the first that differs in a replay
 
 
 class PublishedParameters:
@@ -29,20 +21,14 @@ class PublishedParameters:
     ----------
     buffers : shape (K, n_params), K >= 2, float32 or float64; the memory readers copy from
     initial : shape (n_params,), becomes version 0
-    global_learning_rate : η, may be changed between merges
-    momentum : μ, acts once per version, may be changed between merges
-
-    Notes
-    -----
-    Source: Hu et al. 2020, Alg. 2 (server): V ← μV + ηΣU; W ← W + V.
+    rule : makes a version of the one before and the commits of a round
+    rates : η and μ, may be changed between merges
     """
 
-    def __init__(self, buffers: Sequence[Array], initial: Array, global_learning_rate: float, momentum: float) -> None:
+    def __init__(self, buffers: Sequence[Array], initial: Array, rule: UpdateRule, rates: Rates) -> None:
         self._buffers = buffers
-        self._total = np.empty_like(initial)
-        self._velocity: list[Array] = []  # V and where the next V goes; none as long as μ has been 0
-        self.global_learning_rate = global_learning_rate
-        self.momentum = momentum
+        self._rule = rule
+        self.rates = rates
         self.version = 0
         self._begin(0)
         buffers[0][:] = initial
@@ -53,73 +39,37 @@ class PublishedParameters:
         """The latest version; not to be written, and overwritten K versions later."""
         return self._buffers[self.version % len(self._buffers)]
 
+    def merge(self, updates: Sequence[Update]) -> Merged:
+        """Publish what the rule makes of the current version and `updates`, unless it would not be finite."""
+        version = self.version + 1
+        self._begin(version)
+        merged = self._rule.merge(self.current, updates, self.rates, self._buffers[version % len(self._buffers)])
+        if merged.is_finite:
+            self.version = version
+            self._finish(version)
+        return merged
+
+    def absorb(self, update: Update) -> Merged:
+        """Take an update into the rule's buffer, unless it is not finite."""
+        return self._rule.absorb(update, self.rates)
+
+    @staticmethod
+    def is_finite(update: Update) -> bool:
+        """Whether an update holds finite values only."""
+        return bool(np.isfinite(update.dense()).all())
+
     def state(self) -> dict[str, Any]:
         """Return all but the parameters, as plain data and arrays of its own."""
-        return {
-            "version": self.version,
-            "global_learning_rate": self.global_learning_rate,
-            "momentum": self.momentum,
-            "velocity": self._velocity[0].copy() if self._velocity else None,
-        }
+        return {"version": self.version, "rates": list(self.rates), "rule": self._rule.state()}
 
     def restore(self, parameters: Array, state: Mapping[str, Any]) -> None:
         """Publish what was current when `state` was taken."""
-        self.global_learning_rate, self.momentum = state["global_learning_rate"], state["momentum"]
-        velocity = state["velocity"]
-        self._velocity = [] if velocity is None else [velocity.copy(), np.zeros_like(velocity)]
+        self.rates = Rates(*state["rates"])
+        self._rule.restore(state["rule"])
         self._begin(state["version"])
         self.version = state["version"]
         self.current[:] = parameters
         self._finish(self.version)
-
-    def merge(self, updates: Sequence[Array], weights: Sequence[float] | None = None) -> Merged:
-        """Publish W + ηΣU as the next version, unless it would not be finite: then nothing changes.
-
-        Parameters
-        ----------
-        updates : shape (n_params,) each, summed in this order
-        weights : a factor on each update; by default 1
-        """
-        weights = weights or [1.0] * len(updates)
-        is_sum = len(updates) > 1
-        total, bits = self._sum(updates, weights) if is_sum else (updates[0], [])
-        eta = self.global_learning_rate if is_sum else self.global_learning_rate * weights[0]
-        version = self.version + 1
-        self._begin(version)
-        target = self._buffers[version % len(self._buffers)]
-        is_finite, total_bits = self._step(total, eta, target)
-        if is_finite:
-            self.version = version
-            self._finish(version)
-        return Merged(bool(is_finite), bits or [int(total_bits)])
-
-    @staticmethod
-    def is_finite(update: Array) -> bool:
-        """Whether an update holds finite values only."""
-        return bool(np.isfinite(update).all())
-
-    def _sum(self, updates: Sequence[Array], weights: Sequence[float]) -> tuple[Array, list[int]]:
-        self._total[:] = 0
-        scalar = self._total.dtype.type
-        return self._total, [
-            int(kernels.accumulate(self._total, u, kernels.bit_view(u), scalar(weight)))
-            for u, weight in zip(updates, weights, strict=True)
-        ]
-
-    def _step(self, update: Array, eta: float, target: Array) -> tuple[bool, int]:
-        scalar = self._total.dtype.type
-        if self.momentum and not self._velocity:
-            self._velocity = [np.zeros_like(self._total), np.zeros_like(self._total)]
-        if not self._velocity:
-            return kernels.publish(self.current, update, kernels.bit_view(update), scalar(eta), target)
-        velocity, next_velocity = self._velocity
-        rates = scalar(eta), scalar(self.momentum)
-        outcome = kernels.publish_momentum(
-            self.current, velocity, update, kernels.bit_view(update), *rates, next_velocity, target
-        )
-        if outcome[0]:
-            self._velocity.reverse()
-        return outcome
 
     def _begin(self, version: int) -> None:
         """Told before buffer `version` mod K is overwritten."""

@@ -1,43 +1,35 @@
-"""Replay: a run's commit log, carried out again in one process, gives the same parameters bit for bit."""
+"""Replay: a run's log, carried out again in one process, gives the same parameters bit for bit."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adsp_kernels.commit import bit_sum, bit_view
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
-from adsp_mpi.engine.local import LocalModel
+from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.engine.testbed import Testbed
-from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.engine.worker.local_model import LocalModel
+from adsp_mpi.records import columns_of
+from adsp_mpi.store.schema import HEADER, Commit, CommitStatus, PullKind, PullMark, PullOf, Settlement
+from adsp_mpi.updates.payload.codec import Codec
+from adsp_mpi.updates.update import Rates, Update
 
 Array = NDArray[Any]
 _BITS = (1 << 64) - 1
 
 
-@dataclass(frozen=True)
-class Row:
-    """What replay needs of a row of the commit log."""
+class Row(NamedTuple):
+    """A row of the commit log: the commit, with its pulls, and what became of it."""
 
-    worker: int
-    number: int
-    first_step: int
-    steps: int
-    batch_size: int
-    global_learning_rate: float
-    momentum: float
-    weight: float
-    base_version: int
-    is_pulled: bool
-    version: int
-    status: int
-    update_bits: int
+    commit: Commit
+    settlement: Settlement
 
 
 @dataclass(frozen=True)
@@ -52,81 +44,145 @@ class Replayed:
 Watch = Callable[[Row, LocalModel, Array], None]
 
 
-def replay(testbed: Testbed, commits: dict[str, NDArray[Any]], watch: Watch | None = None) -> Replayed:
-    """Carry out a commit log.
+def replay(testbed: Testbed, log: Mapping[str, Mapping[str, NDArray[Any]]], watch: Watch | None = None) -> Replayed:
+    """Carry out a log.
 
     Parameters
     ----------
-    commits : columns of the trace's table ``commits``
-    watch : called with each commit, its worker's local model and the global parameters just before it is merged; they
+    log : the trace's tables ``commits`` and ``pulls``, a column per key
+    watch : called with each commit, its worker's local model and the global parameters just before it is settled; they
         are valid during the call and must not be changed
 
     Notes
     -----
-    A version that somebody pulls later is kept until then; all others live in two buffers.
+    It needs local rule, codec and update rule of the scheme, and asks it nothing. A version that somebody pulls later
+    is kept until then; all others live in two buffers.
     """
     with reproducible_arithmetic():
-        return _replay(testbed, commits, watch)
+        return _Replay(testbed, rows_of(log), watch).run()
 
 
-def _replay(testbed: Testbed, commits: dict[str, NDArray[Any]], watch: Watch | None) -> Replayed:
-    names = Row.__dataclass_fields__
-    rows = [Row(*row) for row in zip(*(commits[name].tolist() for name in names), strict=True)]
-    rows = [row for row in rows if row.status != CommitStatus.STOPPED]
-    size, dtype = testbed.model.layout.size, testbed.model.layout.dtype
-    published = testbed.published(list(np.zeros((2, size), dtype)))
-    local = [testbed.local_model(worker) for worker in range(testbed.n_workers)]
-    bases = _Bases(rows)
-    bases.keep(0, published.current)
-    first_difference: Row | None = None
-    for members in _rounds(rows):
-        lost = next((row for row in members if row.is_pulled and row.base_version not in bases), None)
-        if lost is not None:  # the log names a version that it has not made
-            return Replayed(published.current.copy(), published.version, first_difference or lost)
-        for row in members:
-            _take_steps(local[row.worker], row, bases)
-            if watch is not None:
-                watch(row, local[row.worker], published.current)
-        updates = [local[row.worker].update for row in members]
-        if members[0].status == CommitStatus.APPLIED:
-            if first_difference is None:
-                differing = (row for row, u in zip(members, updates, strict=True) if _bits_of(u) != row.update_bits)
-                first_difference = next(differing, None)
-            published.global_learning_rate = members[0].global_learning_rate
-            published.momentum = members[0].momentum
-            published.merge(updates, [row.weight for row in members])
-            bases.keep(published.version, published.current)
-        for row in members:
-            local[row.worker].clear()
-    return Replayed(published.current.copy(), published.version, first_difference)
+def rows_of(log: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Row]:
+    """Return the rows of a log, without commits that came after the deciding version."""
+    pulls = defaultdict(list)
+    for worker, number, *mark in _values(log["pulls"], PullOf, PullMark):
+        pulls[worker, number].append(PullMark(*mark))
+    n = len(HEADER)
+    rows = []
+    for values in _values(log["commits"], Commit, Settlement):
+        commit = Commit(*values[:n])
+        row = Row(commit._replace(pulls=tuple(pulls[commit.worker, commit.number])), Settlement(*values[n:]))
+        if row.settlement.status != CommitStatus.STOPPED:
+            rows.append(row)
+    return rows
+
+
+def _values(columns: Mapping[str, NDArray[Any]], *classes: type) -> Iterator[tuple[Any, ...]]:
+    names = [column.name for cls in classes for column in columns_of(cls)]
+    return zip(*(columns[name].tolist() for name in names), strict=True)
+
+
+class _Replay:
+    """One replay under way."""
+
+    def __init__(self, testbed: Testbed, rows: list[Row], watch: Watch | None) -> None:
+        size, dtype = testbed.model.layout.size, testbed.model.layout.dtype
+        scheme = testbed.scheme()
+        self._rows = rows
+        self._watch = watch
+        self._codec: Codec = testbed.codec()
+        self._published: PublishedParameters = testbed.published(list(np.zeros((2, size), dtype)), scheme)
+        self._locals = [testbed.local_model(worker, scheme) for worker in range(testbed.n_workers)]
+        self._bases = _Bases(rows)
+        self._bases.keep(0, self._published.current)
+        self._first_difference: Row | None = None
+
+    def run(self) -> Replayed:
+        """Carry out all rows."""
+        for members in _rounds(self._rows):
+            lost = next((row for row in members if not self._bases.have(row)), None)
+            if lost is not None:  # the log names a version that it has not made
+                self._first_difference = self._first_difference or lost
+                break
+            for row in members:
+                self._make(row)
+            self._settle(members)
+            for row in members:
+                self._locals[row.commit.worker].hand_over()
+        published = self._published
+        return Replayed(published.current.copy(), published.version, self._first_difference)
+
+    def _make(self, row: Row) -> None:
+        """Take the steps of a commit and make its payload."""
+        commit, _ = row
+        local = self._locals[commit.worker]
+        local.number = commit.number
+        pulls = {mark.step: mark for mark in commit.pulls}
+        local.step_index = commit.first_step
+        end = commit.first_step + commit.steps
+        for step in range(commit.first_step, end):
+            if step in pulls:
+                self._pull(local, pulls[step])
+            local.step(commit.batch_size)
+        last = pulls.get(end)
+        if last is not None and last.how == PullKind.EXCHANGE:
+            local.close(self._bases.take(last.version))
+        else:
+            if last is not None:  # it came just when the commit was due
+                self._pull(local, last)
+            local.close()
+        if self._watch is not None:
+            self._watch(row, local, self._published.current)
+
+    def _pull(self, local: LocalModel, mark: PullMark) -> None:
+        pulled = self._bases.take(mark.version)
+        if mark.how == PullKind.REPLACE:
+            local.replace(pulled)
+        else:
+            local.rebase(pulled, mark.in_flight)
+
+    def _settle(self, members: list[Row]) -> None:
+        settlement, published = members[0].settlement, self._published
+        if settlement.status not in (CommitStatus.MERGED, CommitStatus.ABSORBED):
+            return
+        published.rates = Rates(settlement.global_learning_rate, settlement.momentum)
+        updates = [self._update(row) for row in members]
+        if self._first_difference is None:
+            differing = (
+                row for row, u in zip(members, updates, strict=True) if _bits_of(u) != row.settlement.update_bits
+            )
+            self._first_difference = next(differing, None)
+        if settlement.status == CommitStatus.ABSORBED:
+            published.absorb(updates[0])
+        else:
+            published.merge(updates)
+            self._bases.keep(published.version, published.current)
+
+    def _update(self, row: Row) -> Update:
+        commit, settlement = row
+        payload = self._locals[commit.worker].payload_of(commit.number)
+        weight, samples = settlement.weight, commit.steps * commit.batch_size
+        return Update(payload, self._codec, weight, commit.worker, commit.steps, samples, settlement.staleness)
 
 
 def _rounds(rows: list[Row]) -> Iterator[list[Row]]:
-    """Yield the commits that made one version together; a refused one stands alone."""
-    for version, members in groupby(rows, key=lambda row: row.version):
+    """Yield the commits that made one version together; all others stand alone."""
+    for version, members in groupby(rows, key=lambda row: row.settlement.version):
         if version >= 0:
             yield list(members)
         else:
             yield from ([row] for row in members)
 
 
-def _take_steps(local: LocalModel, row: Row, bases: _Bases) -> None:
-    if row.is_pulled:
-        local.parameters[:] = bases.take(row.base_version)
-    local.step_index = row.first_step
-    for _ in range(row.steps):
-        local.step(row.batch_size)
-
-
-def _bits_of(update: Array) -> int:
-    return int(bit_sum(bit_view(update))) & _BITS
+def _bits_of(update: Update) -> int:
+    return int(bit_sum(bit_view(update.dense()))) & _BITS
 
 
 class _Bases:
     """The published versions that commits still to come were computed from."""
 
     def __init__(self, rows: list[Row]) -> None:
-        self._readers = Counter(row.base_version for row in rows if row.is_pulled)
+        self._readers = Counter(mark.version for row in rows for mark in row.commit.pulls)
         self._kept: dict[int, Array] = {}
 
     def keep(self, version: int, parameters: Array) -> None:
@@ -134,8 +190,9 @@ class _Bases:
         if self._readers[version]:
             self._kept[version] = parameters.copy()
 
-    def __contains__(self, version: int) -> bool:
-        return version in self._kept
+    def have(self, row: Row) -> bool:
+        """Whether all versions that a commit has pulled are there."""
+        return all(mark.version in self._kept for mark in row.commit.pulls)
 
     def take(self, version: int) -> Array:
         """Return a version, for the last time if nobody else is going to read it."""

@@ -3,50 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from adsp_mpi.config.sections import Config
-from adsp_mpi.engine.cluster import CountedCluster
-from adsp_mpi.engine.headers import wrong_in_header
-from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
+from adsp_mpi.engine.cluster import CountedView
+from adsp_mpi.engine.ending import Ending
+from adsp_mpi.engine.headers import invalid_header
+from adsp_mpi.engine.ledger import Ledger
+from adsp_mpi.engine.messages import Control, WorkerStatus
 from adsp_mpi.engine.published import PublishedParameters
-from adsp_mpi.engine.server_state import CLASSES, OF_CLUSTER, OWN, worker_starts
-from adsp_mpi.engine.worker_rows import Measured, measure_speeds, worker_rows
-from adsp_mpi.plain import from_plain, to_plain
-from adsp_mpi.store.schema import SERVER, CommitStatus
+from adsp_mpi.engine.rounds import MAX_REFUSED_IN_ROW, Rounds, Settled
+from adsp_mpi.engine.state import Clock, ServerState, server_state, to_tree, worker_starts
+from adsp_mpi.records import LossSample
+from adsp_mpi.store.schema import Commit
 from adsp_mpi.store.trace import Trace
-from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD, LossSample, Scheme, SearchWindow, Setting
+from adsp_mpi.sync.decisions import Absorb, Decision, Drop, Merge
+from adsp_mpi.sync.scheme import Scheme
+from adsp_mpi.sync.view import TICKS_PER_CHECK_PERIOD, Held, Key, Setting
+from adsp_mpi.updates.payload.codec import Codec
+from adsp_mpi.updates.update import Update
 
 Array = NDArray[Any]
-_BITS = (1 << 64) - 1
-MAX_REFUSED_IN_ROW = 3
-_COMMIT_ROW = (  # in the order in which `_settle` has them
-    *Commit._fields,
-    "time_s",
-    "arrived_s",
-    "global_learning_rate",
-    "momentum",
-    "weight",
-    "version",
-    "round",
-    "status",
-    "staleness",
-    "size_bytes",
-    "update_bits",
-)
+PayloadOf = Callable[[int, int], Array]
 
 
-class _Held(NamedTuple):
+class _Arrived(NamedTuple):
+    """A commit that is held, with its payload."""
+
     commit: Commit
-    update: Array
-    arrived_s: float
+    payload: Array
 
 
 class Server:
-    """The server's whole state, driven by four events.
+    """Events in, control records out; it asks the scheme by `Rounds`, and carries out what that answers.
 
     A driver calls `on_commit`, `on_loss`, `on_time` and `on_departure`, delivers the control records of the workers in
     `take_changed()`, evaluates the loss whenever `take_sample_request()` says so, and calls `on_time` again no later
@@ -55,52 +47,39 @@ class Server:
     Attributes
     ----------
     controls : what each worker is told
-    cluster : clocks, live workers, held commits
+    statuses : what each worker last told about itself
     stop_reason : None while the run goes on
     last_sample : the last loss sample, None before the first
-    last_window : the last window of the rate search that was judged, None before the first
-    numbers, next_steps : of each worker: its last commit that was applied or refused, and the step after that
     """
 
     def __init__(
-        self, scheme: Scheme, setting: Setting, config: Config, published: PublishedParameters, trace: Trace
+        self,
+        scheme: Scheme,
+        setting: Setting,
+        config: Config,
+        published: PublishedParameters,
+        codec: Codec,
+        trace: Trace,
     ) -> None:
-        self._scheme = scheme
-        self._stop = config.stop
-        self._published = published
-        self._trace = trace
-        self._add_commit = trace.adder("commits", _COMMIT_ROW)
         n = setting.n_workers
-        self._held: dict[int, _Held] = {}
-        self.cluster = CountedCluster(n, live=set(range(n)), held=self._held.keys())
+        self._scheme = scheme
+        self._published = published
+        self._codec = codec
+        self._start_step = config.model.start_step
+        self._ending = Ending(config.stop)
+        self._ledger = Ledger(trace, n)
+        self._rounds = Rounds(scheme, CountedView(n, live=set(range(n))), self._start_step)
+        self._arrived: dict[Key, _Arrived] = {}
+        self.check_period_s = setting.check_period_s
+        self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
+        self._clock = Clock(next_record_s=setting.check_period_s * (1 - 1e-9), turn_s=math.inf)
         self.controls = [Control(scheme.target(i), scheme.batch_size(i)) for i in range(n)]
         self.statuses = [WorkerStatus() for _ in range(n)]
+        self._changed: set[int] = set(range(n))
+        self.last_sample: LossSample | None = None
         self.stop_reason: str | None = None
         self.stopped_s = math.nan
         self._rows_at_stop: dict[str, int] | None = None
-        self.last_sample: LossSample | None = None
-        self.last_window: SearchWindow | None = None
-        self.check_period_s = setting.check_period_s
-        self.steps = 0  # in applied commits
-        self.applied = 0  # commits applied
-        self.refused = 0
-        self.numbers = [0] * n
-        self._start_step = config.model.start_step
-        self.next_steps = [self._start_step] * n
-        self._tick_s = setting.check_period_s / TICKS_PER_CHECK_PERIOD
-        self._n_ticks = 0
-        self._next_record_s = setting.check_period_s * (1 - 1e-9)
-        self._n_rounds = 0
-        self._measured: list[Measured] = [(0, 0, 0.0)] * n
-        self._n_below_target = 0
-        self._is_sample_wanted = False
-        self._n_refused_in_row = [0] * n
-        self._settled: dict[int, int] = {}  # worker -> number of a commit that is settled but not yet released
-        self._newly_settled: list[int] = []  # since somebody was last let go
-        self._release_key: object = None
-        self._released_s = [0.0] * n  # when each worker was last let go
-        self._turn_s = math.inf  # when the scheme wants to be asked again what is ready
-        self._changed: set[int] = set(range(n))
 
     # ---- what a driver asks ------------------------------------------------------------------------------------
 
@@ -110,12 +89,36 @@ class Server:
         return self._published.version
 
     @property
+    def view(self) -> CountedView:
+        """What the scheme sees: clocks, live workers, held commits."""
+        return self._rounds.view
+
+    @property
+    def steps(self) -> int:
+        """Steps in merged and absorbed commits."""
+        return self._ledger.totals.steps
+
+    @property
+    def merged(self) -> int:
+        """Commits merged."""
+        return self._ledger.totals.merged
+
+    @property
+    def refused(self) -> int:
+        """Commits refused."""
+        return self._ledger.totals.refused
+
+    @property
+    def last_row(self) -> object:
+        """The last row of a table of the scheme's own, None before the first."""
+        return self._ledger.last_row
+
+    @property
     def next_time_s(self) -> float:
         """When `on_time` must be called next, in device seconds."""
         if self.stop_reason is not None:
             return math.inf
-        limit_s = math.inf if self._stop.max_time_s is None else self._stop.max_time_s
-        return min(self._n_ticks * self._tick_s, limit_s, self._turn_s)
+        return min(self._clock.n_ticks * self._tick_s, self._ending.limit_s, self._clock.turn_s)
 
     @property
     def waiting_place(self) -> str:
@@ -129,75 +132,82 @@ class Server:
 
     def take_sample_request(self) -> bool:
         """Return whether a loss sample of the current version is due; a request is handed out once."""
-        wanted, self._is_sample_wanted = self._is_sample_wanted, False
+        wanted, self._clock.is_sample_wanted = self._clock.is_sample_wanted, False
         return wanted
 
     # ---- events ------------------------------------------------------------------------------------------------
 
-    def on_commit(self, commit: Commit, update: Array, now_s: float) -> None:
-        """Take a commit; `update` must stay as it is until the worker is released."""
-        worker = commit.worker
-        number = None if self.stop_reason is not None else self.numbers[worker] + 1
-        if wrong := wrong_in_header(commit, number, self.next_steps[worker], self.version):
+    def on_commit(self, commit: Commit, payload: Array, now_s: float) -> None:
+        """Take a commit; `payload` must stay as it is until the worker is released."""
+        worker, books, view = commit.worker, self._rounds.books, self.view
+        number, next_step = books.received[worker] + 1, books.received_steps[worker]
+        is_size_valid = self._codec.is_size_valid(commit.size_bytes)
+        if wrong := invalid_header(commit, number, next_step, self._published.version, is_size_valid):
             self.on_bad_header(worker, commit.number, wrong, now_s)
             return
+        view.now_s = now_s
+        view.batch_sizes[worker] = commit.batch_size
+        view.learning_rates[worker] = commit.learning_rate
+        if commit.overhead_s == commit.overhead_s:  # not nan
+            view.overheads_s[worker] = commit.overhead_s
+            view.least_overheads_s[worker] = min(commit.overhead_s, view.least_overheads_s[worker])
+        held = Held(
+            worker,
+            number,
+            commit.steps,
+            commit.steps * commit.batch_size,
+            commit.base_version,
+            now_s,
+            commit.first_step + commit.steps,
+        )
+        self._arrived[held[:2]] = _Arrived(commit, payload)
         control = self._change(worker)
-        control.acknowledged = commit.number
-        held = _Held(commit, update, now_s)
-        is_late = self.stop_reason is not None or worker not in self.cluster.live
-        control.stop = is_late  # one that was given up comes back too late
-        self.cluster.batch_sizes[worker] = commit.batch_size
-        self.cluster.learning_rates[worker] = commit.learning_rate
-        self.cluster.turnarounds_s[worker] = now_s - self._released_s[worker]
-        if is_late:
-            self._settle(held, CommitStatus.STOPPED, now_s)
-        else:
-            self._held[worker] = held
-            self._publish_ready(now_s)
-        self._release(now_s)
+        control.acknowledged = number
+        late = self._rounds.arrive(held)
+        control.stop = late is not None
+        if late is not None:
+            self._settle(late)
+        self._proceed()
 
     def on_bad_header(self, worker: int, number: int, wrong: str, now_s: float) -> None:
         """Refuse what cannot be a commit of this worker: it forgets its update, pulls and goes on."""
-        control = self._change(worker)
-        control.acknowledged = control.released = self.numbers[worker] = number
-        control.pull, control.version = True, self._published.version
-        self._released_s[worker] = now_s
-        self._count_refusal(worker, number, wrong, now_s, kind="bad header")
+        self.view.now_s = now_s
+        self._change(worker).acknowledged = number
+        self._ledger.refuse(worker, number, wrong, now_s, kind="bad header")
+        if self._rounds.refuse_header(worker, number):
+            self._expel(worker)
+        self._proceed()
 
     def on_departure(self, worker: int, now_s: float, why: str) -> None:
         """Take note that a worker has left for good: nobody waits for it any longer."""
-        if worker not in self.cluster.live:  # it has been expelled
-            return
-        self.cluster.leave(worker)
-        self._trace.add("events", time_s=now_s, worker=worker, kind="left", text=why)
-        if self.stop_reason is None:
-            if not self.cluster.live:
-                self.stop(now_s, "all workers have left")
-            self._publish_ready(now_s)
-        self._release(now_s)
+        self.view.now_s = now_s
+        self._depart(worker, why)
+        self._proceed()
 
     def on_time(self, now_s: float) -> None:
-        """Publish what had to wait for now; sample the loss every Γ/6, tell the scheme, stop when the time is up."""
+        """Settle what had to wait for now; sample the loss every Γ/6, tell the scheme, stop when the time is up."""
         if self.stop_reason is not None:
             return
-        if self._stop.max_time_s is not None and now_s >= self._stop.max_time_s:
-            self.stop(now_s, f"{self._stop.max_time_s:g} s are over")
+        self.view.now_s = now_s
+        if reason := self._ending.by_time(now_s):
+            self.stop(now_s, reason)
             return
-        if now_s >= self._turn_s:
-            self._publish_ready(now_s)
-            self._release(now_s)
-        if self.stop_reason is not None or now_s < self._n_ticks * self._tick_s:
+        clock = self._clock
+        if now_s >= clock.turn_s:
+            self._proceed()
+        if self.stop_reason is not None or now_s < clock.n_ticks * self._tick_s:
             return
-        self._n_ticks = int(now_s / self._tick_s + 1e-9) + 1  # a tick missed by a busy machine is not made up for
-        is_record_due = now_s >= self._next_record_s
+        clock.n_ticks = int(now_s / self._tick_s + 1e-9) + 1  # a tick missed by a busy machine is not made up for
+        is_record_due = now_s >= clock.next_record_s
         if is_record_due:
-            measure_speeds(self.statuses, self._measured, self.cluster)  # the scheme sees the period that ends here
-        self._scheme.on_tick(now_s, self.cluster)
-        self._is_sample_wanted = True
+            self._ledger.measure(self.statuses, self.view)  # the scheme sees the period that ends here
+        self._ledger.rows(self._scheme.on_tick(now_s, self.view))
+        clock.is_sample_wanted = True
         self._retarget()
         if is_record_due:
-            self._add_worker_rows(now_s)
-            self._next_record_s += self._tick_s * TICKS_PER_CHECK_PERIOD
+            self._ledger.workers(self.statuses, self.controls, self.view, now_s)
+            clock.next_record_s += self._tick_s * TICKS_PER_CHECK_PERIOD
+        self._recall()
 
     def on_loss(self, sample: LossSample, now_s: float) -> None:
         """Record a loss sample, tell the scheme, and stop when the target has been reached or the loss is not finite.
@@ -205,198 +215,199 @@ class Server:
         `now_s` is later than the sample's own time by what the evaluation took; the version that is current by then
         is the final one.
         """
-        self._trace.add("loss", **vars(sample))
+        self._ledger.sample(sample)
         self.last_sample = sample
         if self.stop_reason is not None:
             return
-        if not math.isfinite(sample.loss):
-            self.stop(now_s, "the global loss is not finite")
-            return
-        for window in self._scheme.on_loss(sample, self.cluster):
-            self._trace.add("schedule", **vars(window))
-            self.last_window = window
-        self._retarget()
-        if self._stop.target_loss is not None and sample.loss < self._stop.target_loss:
-            self._n_below_target += 1
-            if self._n_below_target >= self._stop.evaluations_below_target:
-                self.stop(now_s, f"global loss below {self._stop.target_loss:g}")
+        if math.isfinite(sample.loss):
+            self._ledger.rows(self._scheme.on_loss(sample, self.view))
+            self._retarget()
+        if reason := self._ending.by_loss(sample.loss):
+            self.stop(now_s, reason)
 
     def record_workers(self, now_s: float) -> None:
         """Record what the workers last told about themselves: every check period and at the end."""
-        measure_speeds(self.statuses, self._measured, self.cluster)
-        self._add_worker_rows(now_s)
+        self._ledger.measure(self.statuses, self.view)
+        self._ledger.workers(self.statuses, self.controls, self.view, now_s)
 
     def stop(self, now_s: float, reason: str) -> None:
         """Make the current version the final one and tell everybody."""
-        self.stop_reason, self.stopped_s = reason, now_s
-        self._rows_at_stop = self._trace.counts
-        self._trace.add("events", time_s=now_s, worker=SERVER, kind="stop", text=reason)
-        for held in list(self._held.values()):
-            self._settle(held, CommitStatus.STOPPED, now_s)
-        for worker in range(self.cluster.n_workers):
-            self._change(worker).stop = True
-        self._release(now_s)
+        self.view.now_s = now_s
+        self._end(reason)
+        self._release()
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return everything but the parameters and the updates of held commits, as plain data."""
-        return {
-            **{name.lstrip("_"): to_plain(getattr(self, name)) for name in OWN},
-            **{name: to_plain(getattr(self.cluster, name)) for name in OF_CLUSTER},
-            "published": self._published.state(),
-            "scheme": self._scheme.state(),
-            "target_loss": self._stop.target_loss,
-            "start_step": self._start_step,
-            "rows": to_plain(self._rows_at_stop or self._trace.counts),  # what a stop adds is none of a longer run
-            "held": [[list(held.commit), held.arrived_s] for held in self._held.values()],
-        }
+        """Return everything but the parameters and the payloads of held commits, as plain data."""
+        state = ServerState(
+            view=self.view,
+            rounds=self._rounds.books,
+            totals=self._ledger.totals,
+            ending=self._ending.books,
+            clock=self._clock,
+            controls=self.controls,
+            statuses=self.statuses,
+            changed=self._changed,
+            held=[self._arrived[key].commit for key in self.view.held],
+            last_sample=self.last_sample,
+            start_step=self._start_step,
+            rows=self._rows_at_stop or self._ledger.counts,  # what a stop adds is none of a longer run
+        )
+        return to_tree(state, self._published.state(), self._scheme.state())
 
-    def restore(self, parameters: Array, state: Mapping[str, Any], updates: Sequence[Array], now_s: float) -> None:
-        """Go on as if nothing had happened: every worker goes on, too.
+    def restore(self, parameters: Array, tree: Mapping[str, Any], payload_of: PayloadOf, now_s: float) -> None:
+        """Take over a state as if nothing had happened, with workers that do the same.
 
         Parameters
         ----------
         parameters : what was published
-        updates : those of all workers, in which the held ones are
+        payload_of : the payload of a held commit, by worker and number
         """
-        self._restore(parameters, state)
-        for plain, arrived_s in state["held"]:
-            commit = Commit(*plain)
-            self._held[commit.worker] = _Held(commit, updates[commit.worker], arrived_s)
-        self._check_end(now_s)
+        state = self._restore(parameters, tree)
+        self.view.now_s = now_s
+        for commit in state.held:
+            key = (commit.worker, commit.number)
+            self._arrived[key] = _Arrived(commit, payload_of(*key))
+        self._stop_if_over()
 
-    def take_over(self, parameters: Array, state: Mapping[str, Any], now_s: float) -> None:
-        """Go on with workers that begin after their last settled commit, see `Worker.follow`; held commits are lost."""
-        self._restore(parameters, state)
-        n = self.cluster.n_workers
-        slowest = self.cluster.slowest_clock
-        self.cluster.commits = [max(commits, slowest) for commits in self.cluster.commits]  # of those that had left
-        self.cluster.rejoin(range(n))
-        self._n_refused_in_row = [0] * n
-        for worker, number in enumerate(self.numbers):
+    def resume(self, parameters: Array, tree: Mapping[str, Any], now_s: float) -> None:
+        """Take over a state with workers that begin after their last settled commit; held commits are lost.
+
+        See `Worker.resume`.
+        """
+        self._restore(parameters, tree)
+        self.view.now_s = now_s
+        self._rounds.resume()
+        for worker, start in enumerate(worker_starts(tree)):
             control = self._change(worker)
             control.stop, control.pull = False, True
-            control.acknowledged, control.released = number, max(number - 1, 0)
-        self.statuses = [start.status for start in worker_starts(state)]
-        self._settled = {worker: number for worker, number in enumerate(self.numbers) if number}
-        self._newly_settled = list(self._settled)
-        self._released_s = [now_s] * n
-        self._release(now_s)
-        self._check_end(now_s)
+            control.acknowledged, control.released = start.number, max(start.number - 1, 0)
+            self.statuses[worker] = start.status
+        self._release()
+        self._stop_if_over()
 
-    def _restore(self, parameters: Array, state: Mapping[str, Any]) -> None:
-        for name in OWN:
-            setattr(self, name, from_plain(state[name.lstrip("_")], CLASSES))
-        for name in OF_CLUSTER:
-            setattr(self.cluster, name, from_plain(state[name]))
-        self._published.restore(parameters, state["published"])
-        self._scheme.restore(state["scheme"])
-        if state["target_loss"] != self._stop.target_loss:
-            self._n_below_target = 0
+    def _restore(self, parameters: Array, tree: Mapping[str, Any]) -> ServerState:
+        state = server_state(tree)
+        self._published.restore(parameters, tree["published"])
+        self._scheme.restore(tree["scheme"])
+        self._rounds.view, self._rounds.books = state.view, state.rounds
+        self._ledger.totals = state.totals
+        self._ending.restore(state.ending)
+        self._clock, self._changed = state.clock, state.changed
+        self.controls, self.statuses = state.controls, state.statuses
+        self.last_sample = state.last_sample
+        return state
 
-    def _check_end(self, now_s: float) -> None:
+    def _stop_if_over(self) -> None:
         """Stop if the run had come to its end, and only its last words are missing."""
-        self._check_counts(now_s)
-        if self.stop_reason is None and self._n_below_target >= self._stop.evaluations_below_target:
-            self.stop(now_s, f"global loss below {self._stop.target_loss:g}")
+        reason = self._ending.by_counts(self.steps, self.version) or self._ending.by_past_losses()
+        if reason:
+            self.stop(self.view.now_s, reason)
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
-    def _add_worker_rows(self, now_s: float) -> None:
-        for row in worker_rows(self.statuses, self.controls, self.cluster, now_s):
-            self._trace.add("workers", **row)
+    def _proceed(self) -> None:
+        """Carry out all that the scheme decides now: what becomes of commits, who goes on, who is called back."""
+        for decision in self._rounds.decisions():
+            self._carry_out(decision)
+        self._clock.turn_s = self._scheme.next_time_s(self.view)
+        self._release()
+        self._recall()
+        if self._rounds.records:
+            self._ledger.rows(self._rounds.records)
+            self._rounds.records.clear()
 
-    def _publish_ready(self, now_s: float) -> None:
-        self.cluster.now_s = now_s
-        while self.stop_reason is None and (members := self._scheme.ready(self.cluster)):
-            workers = sorted(members)
-            held = [self._held[worker] for worker in workers]
-            weights = [self._scheme.weight(worker, self.cluster) for worker in workers]
-            merged = self._published.merge([each.update for each in held], weights)
-            if merged.is_finite:
-                self.cluster.published_s = now_s
-                for each, weight, bits in zip(held, weights, merged.update_bits, strict=True):
-                    self._settle(each, CommitStatus.APPLIED, now_s, weight, bits)
-                self._n_rounds += 1
-                self._check_counts(now_s)
-                continue  # one commit may have been waiting for another's
-            bad = [each for each in held if not self._published.is_finite(each.update)] or held
-            for each in bad:
-                self._refuse(each, now_s)
-        self._turn_s = self._scheme.next_time_s(self.cluster)
+    def _carry_out(self, decision: Decision) -> None:
+        if isinstance(decision, Merge):
+            self._merge(decision)
+        elif isinstance(decision, Absorb):
+            update = self._update(decision.key, decision.weight)
+            outcome = self._published.absorb(update)
+            if outcome.is_finite:
+                self._settle(self._rounds.absorbed(decision), outcome.update_bits[0])
+            else:
+                self._refuse(decision.key)
+        else:
+            assert isinstance(decision, Drop)
+            self._settle(self._rounds.dropped(decision))
 
-    def _refuse(self, held: _Held, now_s: float) -> None:
-        """Answer a commit that is not finite; a worker that goes on like that is told to stop."""
-        self._settle(held, CommitStatus.REFUSED, now_s)
-        self._count_refusal(held.commit.worker, held.commit.number, "its update is not finite", now_s)
+    def _merge(self, decision: Merge) -> None:
+        keys = decision.keys
+        weights = decision.weights or [1.0] * len(keys)
+        updates = [self._update(key, weight) for key, weight in zip(keys, weights, strict=True)]
+        outcome = self._published.merge(updates)
+        if not outcome.is_finite:
+            for key in [k for k, u in zip(keys, updates, strict=True) if not self._published.is_finite(u)] or keys:
+                self._refuse(key)
+            return
+        for settled, bits in zip(self._rounds.merged(decision), outcome.update_bits, strict=True):
+            self._settle(settled, bits)
+        self._rounds.end_round()
+        if reason := self._ending.by_counts(self.steps, self.version):
+            self._end(reason)
 
-    def _count_refusal(self, worker: int, number: int, wrong: str, now_s: float, kind: str = "refused") -> None:
-        self.refused += 1
-        self._n_refused_in_row[worker] += 1
-        text = f"commit {number} refused: {wrong}"
-        self._trace.add("events", time_s=now_s, worker=worker, kind=kind, text=text)
-        if self._n_refused_in_row[worker] == MAX_REFUSED_IN_ROW:
+    def _update(self, key: Key, weight: float) -> Update:
+        held = self.view.held[key]
+        staleness = self.view.version - held.base_version
+        return Update(self._arrived[key].payload, self._codec, weight, held.worker, held.steps, held.samples, staleness)
+
+    def _refuse(self, key: Key) -> None:
+        """Answer a commit that is not finite; a worker whose commits go on like that is told to stop."""
+        settled, is_once_too_often = self._rounds.refused(key)
+        self._settle(settled)
+        self._ledger.refuse(*key, "its update is not finite", self.view.now_s)
+        if is_once_too_often:
+            self._expel(key[0])
+
+    def _settle(self, settled: Settled, bits: int = 0) -> None:
+        commit = self._arrived.pop(settled.held[:2]).commit
+        self._ledger.settle(settled, commit, self._published.rates, self._rounds.books.n_rounds, bits, self.view.now_s)
+
+    def _expel(self, worker: int) -> None:
+        self._change(worker).stop = True
+        self._depart(worker, f"{MAX_REFUSED_IN_ROW} of its commits in a row were refused")
+
+    def _depart(self, worker: int, why: str) -> None:
+        if worker not in self.view.live:  # it has been expelled
+            return
+        self._rounds.depart(worker)
+        self._ledger.event(self.view.now_s, worker, "left", why)
+        if self.stop_reason is None and not self.view.live:
+            self._end("all workers have left")
+
+    def _end(self, reason: str) -> None:
+        now_s = self.view.now_s
+        self.stop_reason, self.stopped_s = reason, now_s
+        self._rows_at_stop = self._ledger.counts
+        self._ledger.stop(now_s, reason)
+        for settled in self._rounds.end():
+            self._settle(settled)
+        for worker in range(self.view.n_workers):
             self._change(worker).stop = True
-            self.on_departure(worker, now_s, f"{MAX_REFUSED_IN_ROW} of its commits in a row were refused")
 
-    def _settle(self, held: _Held, status: CommitStatus, now_s: float, weight: float = 1.0, bits: int = 0) -> None:
-        commit, worker = held.commit, held.commit.worker
-        is_applied = status is CommitStatus.APPLIED
-        self._held.pop(worker, None)
-        if status is not CommitStatus.STOPPED:
-            self.numbers[worker], self.next_steps[worker] = commit.number, commit.first_step + commit.steps
-        self._settled[worker] = commit.number
-        self._newly_settled.append(worker)
-        if is_applied:
-            self._n_refused_in_row[worker] = 0
-            self.cluster.count_commit(worker)
-            self.applied += 1
-            self.steps += commit.steps
-        published = self._published
-        self._add_commit(
-            (
-                *commit,
-                now_s,
-                held.arrived_s,
-                published.global_learning_rate,
-                published.momentum,
-                weight,
-                published.version if is_applied else -1,
-                self._n_rounds,
-                int(status),
-                published.version - 1 - commit.base_version if is_applied else -1,
-                held.update.nbytes,
-                bits & _BITS,
-            )
-        )
-        self._change(worker).pull = not is_applied
-
-    def _release(self, now_s: float) -> None:
-        """Let go every worker whose commit is settled and whom the scheme lets go on."""
-        key = self._scheme.release_key(self.cluster)
-        is_changed = key is None or key != self._release_key or self.stop_reason is not None
-        self._release_key = key
-        asking = list(self._settled.items()) if is_changed else [(w, self._settled[w]) for w in self._newly_settled]
-        self._newly_settled.clear()
-        for worker, number in asking:
-            if self.stop_reason is None and not self._scheme.may_continue(worker, self.cluster):
-                continue
-            del self._settled[worker]
+    def _release(self) -> None:
+        """Let go every worker whose commits are settled and whom the scheme lets go on."""
+        for worker, number, go, pull in self._rounds.release():
             control = self._change(worker)
-            control.pull = control.pull or self._scheme.pulls(worker, self.cluster)
+            control.pull = pull
             control.version = self._published.version
             control.released = number
-            self._released_s[worker] = now_s
+            if go.target is not None:
+                control.target = go.target
+            if go.batch_size is not None:
+                control.batch_size = go.batch_size
 
-    def _check_counts(self, now_s: float) -> None:
-        if self._stop.max_steps is not None and self.steps >= self._stop.max_steps:
-            self.stop(now_s, f"{self.steps} steps are done")
-        elif self._stop.max_versions is not None and self._published.version >= self._stop.max_versions:
-            self.stop(now_s, f"version {self._published.version} is reached")
+    def _recall(self) -> None:
+        """Tell those to give up their step whom the scheme calls back."""
+        for worker in self._rounds.recalled():
+            control = self._change(worker)
+            control.resync += 1
+            control.version = self._published.version
 
     def _retarget(self) -> None:
-        self._published.momentum = self._scheme.momentum(self.cluster)
+        rates = self._published.rates
+        self._published.rates = rates._replace(momentum=self._scheme.momentum(self.view))
         for worker, control in enumerate(self.controls):
             target = self._scheme.target(worker)
             if target != control.target and not (math.isnan(target) and math.isnan(control.target)):

@@ -18,15 +18,21 @@ from adsp_mpi.datasets.base import Dataset, Split
 from adsp_mpi.datasets.sampling import Sampler
 from adsp_mpi.datasets.shards import make_shards
 from adsp_mpi.devices.device import Device
-from adsp_mpi.engine.local import LocalModel
 from adsp_mpi.engine.published import PublishedParameters
 from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.worker.local_model import LocalModel, Work
 from adsp_mpi.errors import must
 from adsp_mpi.models.base import Model
 from adsp_mpi.store.checkpoint import read_checkpoint
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync import scheme_class
-from adsp_mpi.sync.base import Scheme, Setting
+from adsp_mpi.sync.decisions import Cycle
+from adsp_mpi.sync.scheme import Scheme
+from adsp_mpi.sync.view import Setting
+from adsp_mpi.updates.payload import codec_class
+from adsp_mpi.updates.payload.codec import Codec
+from adsp_mpi.updates.rules.rule import UpdateRule
+from adsp_mpi.updates.update import Rates, Update
 
 Array = NDArray[Any]
 CHECK_PERIOD_IN_SLOWEST_STEPS = 12.5  # the paper's 60 s on its 18 machines
@@ -78,19 +84,29 @@ class Testbed:
         """Return a fresh scheme object."""
         return self.scheme_class(self.config.sync, self.setting)
 
-    def local_model(self, worker: int) -> LocalModel:
+    def codec(self) -> Codec:
+        """Return a fresh codec: one for each worker, one for the server."""
+        options, layout = self.config.payload, self.model.layout
+        return codec_class(options.codec)(layout.size, layout.dtype, options)
+
+    def local_model(self, worker: int, scheme: Scheme) -> LocalModel:
         """Return a worker's local model."""
-        return LocalModel(worker, self.model, self.sampler, self.config.model, self.gradient)
+        layout = self.model.layout
+        rule = scheme.new_local_rule(layout.size, layout.dtype)
+        in_flight = scheme.in_flight if scheme.cycle is Cycle.OVERLAPPED else 0
+        work = Work(worker, self.model, self.sampler, self.config.model)
+        return LocalModel(work, self.gradient, rule, self.codec(), in_flight)
 
-    def published(self, buffers: list[Array]) -> PublishedParameters:
+    def published(self, buffers: list[Array], scheme: Scheme) -> PublishedParameters:
         """Return the published parameters in the given memory, the initial ones as version 0."""
-        return PublishedParameters(buffers, *self.publishing())
+        return PublishedParameters(buffers, *self.publishing(scheme))
 
-    def publishing(self) -> tuple[Array, float, float]:
-        """Return initial parameters, η and μ."""
+    def publishing(self, scheme: Scheme) -> tuple[Array, UpdateRule, Rates]:
+        """Return initial parameters, the update rule, and η and μ at the start."""
         momentum = self.config.sync.momentum
         initial = self.own_initial() if not self.config.model.start_from else self._start(self.config.model.start_from)
-        return initial, self.global_learning_rate, 0.0 if momentum == "auto" else momentum
+        rule = scheme.new_rule(self.model.layout.size, self.model.layout.dtype)
+        return initial, rule, Rates(self.global_learning_rate, 0.0 if momentum == "auto" else momentum)
 
     def own_initial(self) -> Array:
         """Return the model's own initial parameters."""
@@ -114,9 +130,9 @@ class Testbed:
             raise must("model.start_from", rule, f"{parameters.size} {parameters.dtype} in {path}")
         return parameters
 
-    def server(self, published: PublishedParameters, trace: Trace) -> Server:
+    def server(self, scheme: Scheme, published: PublishedParameters, trace: Trace) -> Server:
         """Return a fresh server."""
-        return Server(self.scheme(), self.setting, self.config, published, trace)
+        return Server(scheme, self.setting, self.config, published, self.codec(), trace)
 
     def evaluate(self, parameters: Array) -> tuple[float, float]:
         """Return global loss and accuracy: on the validation split."""
@@ -178,15 +194,19 @@ def warm_up(testbed: Testbed, alone: bool = True) -> None:
 
 
 def _call_every_kernel(testbed: Testbed) -> None:
-    local = testbed.local_model(0)
+    scheme = testbed.scheme()
+    local = testbed.local_model(0, scheme)
     initial = testbed.own_initial()
     local.parameters[:] = initial
     for _ in range(2):  # the first step and the others have kernels of their own
         local.step(testbed.config.model.batch_size)
     testbed.evaluate(initial)
-    published = PublishedParameters([np.zeros_like(initial), np.zeros_like(initial)], initial, 1.0, 0.0)
-    published.merge([local.update])
-    published.merge([local.update, local.update])
+    rule = scheme.new_rule(initial.size, initial.dtype)
+    published = PublishedParameters([np.zeros_like(initial), np.zeros_like(initial)], initial, rule, Rates(1.0))
+    local.close()
+    update = Update(local.payload_of(1), testbed.codec())
+    published.merge([update])
+    published.merge([update, update])
 
 
 def _score(model: Model, parameters: Array, split: Split) -> tuple[float, float]:

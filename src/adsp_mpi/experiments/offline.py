@@ -11,7 +11,7 @@ from adsp_mpi.experiments.description import Study
 from adsp_mpi.experiments.plan import Case, Point, configuration
 from adsp_mpi.experiments.probe import workers_of
 from adsp_mpi.experiments.runs import Runs, Told
-from adsp_mpi.sync.offline_search import LocalSteps, search_local_steps
+from adsp_mpi.sync.search.offline import LocalSteps, search_local_steps
 
 SCHEME_SEARCHED = "adsp_plus"
 LOCAL_STEPS = "sync.local_steps"

@@ -15,9 +15,12 @@ from adsp_mpi.devices import profile_size
 from adsp_mpi.engine.outcome import Recorder
 from adsp_mpi.engine.server import Server
 from adsp_mpi.engine.testbed import Testbed, assemble, warm_up
-from adsp_mpi.engine.virtual import VirtualDriver
+from adsp_mpi.engine.virtual.driver import VirtualDriver
 from adsp_mpi.models.null import Null
-from adsp_mpi.sync.base import TICKS_PER_CHECK_PERIOD
+from adsp_mpi.sync.view import TICKS_PER_CHECK_PERIOD
+from adsp_mpi.updates.payload.codec import PayloadOptions
+from adsp_mpi.updates.payload.dense import Dense
+from adsp_mpi.updates.update import Update
 
 PROBE_S = 0.3
 """Wall seconds that a probe's run is watched."""
@@ -48,7 +51,7 @@ class _Watcher(Recorder):
         start_s, first_s = self._start
         wall_s = time.perf_counter() - start_s
         self.steps_per_s = sum(status.steps for status in server.statuses) / now_s
-        self.commits_per_s = server.applied / now_s
+        self.commits_per_s = server.merged / now_s
         self.wall_per_s = wall_s / (now_s - first_s)
         if wall_s > PROBE_S:
             raise _EnoughError
@@ -86,12 +89,14 @@ def cost(config: Config) -> Cost:
     testbed = assemble(config, workers_of(config))
     counts = _counts(testbed)
     warm_up(testbed)
-    local = testbed.local_model(0)
-    initial = testbed.publishing()[0]
-    published = testbed.published([np.zeros_like(initial), np.zeros_like(initial)])
+    scheme = testbed.scheme()
+    local = testbed.local_model(0, scheme)
+    initial = testbed.own_initial()
+    published = testbed.published([np.zeros_like(initial), np.zeros_like(initial)], scheme)
+    update = Update(local.update, Dense(initial.size, initial.dtype, PayloadOptions()))
     step_s = _timed(lambda: local.step(config.model.batch_size))
     evaluation_s = _timed(lambda: testbed.evaluate(initial))
-    merge_s = _timed(lambda: published.merge([local.update]))
+    merge_s = _timed(lambda: published.merge([update]))
     tick_s = testbed.setting.check_period_s / TICKS_PER_CHECK_PERIOD
     computing = counts.steps_per_s * step_s + counts.commits_per_s * merge_s + evaluation_s / tick_s
     return Cost(step_s, computing, counts.wall_per_s)

@@ -20,7 +20,7 @@ from adsp_mpi.experiments.pool import n_cores
 from adsp_mpi.experiments.probe import cost, workers_of
 from adsp_mpi.experiments.runs import Runs, key
 from adsp_mpi.store.run_folder import RunFolder
-from adsp_mpi.store.trace_file import read_trace
+from adsp_mpi.store.trace_reading import read_trace
 
 MOST_WORKERS = 8
 SHARE_OF_CORES = 0.5  # that computing may take, the rest is for the ranks' waiting and for other people

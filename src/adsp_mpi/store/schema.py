@@ -1,39 +1,147 @@
 """The tables and attributes of a trace, as data. No h5py here: the server records rows without it.
 
-Times are device seconds since the start of the run, unless a description says otherwise.
-docs/file-format.md shows the same tables; a test compares the two.
+A commit is defined here once: its header in the window, the columns of its row, what a replay reads and the table of
+docs/file-format.md follow from `Commit` and `Settlement`. Times are device seconds since the start of the run, unless a
+description says otherwise.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from adsp_mpi.records import About, LossSample, Table, columns_of
 
 FORMAT = "adsp_mpi trace"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: of adsp_mpi 0.1, without /pulls
 
-
-class Column(NamedTuple):
-    """One column of a table: a dataset of the trace file."""
-
-    name: str
-    dtype: str  # a numpy dtype, or "str" for text of any length
-    unit: str  # empty for counts, names and ratios
-    description: str
+SERVER = -1  # the worker number of an event of the server
 
 
 class CommitStatus(IntEnum):
     """What became of a commit."""
 
-    APPLIED = 0
-    REFUSED = 1
+    MERGED = 0
+    REFUSED = 1  # not finite, or its header is invalid
     STOPPED = 2  # it came after the deciding version
+    ABSORBED = 3  # taken into the update rule's buffer; a later version holds it
+    DROPPED = 4  # by the scheme
 
 
-SERVER = -1  # the worker number of an event of the server
+class PullKind(IntEnum):
+    """What a worker did with the parameters that it pulled."""
+
+    REPLACE = 0  # w ← W; what was not committed is given up
+    REBASE = 1  # w ← W + updates in flight + U: nothing is given up
+    EXCHANGE = 2  # w stays; the local rule makes the commit of W and w
+
+
+class PullMark(NamedTuple):
+    """A pull as its worker tells of it, in the header of the next commit."""
+
+    step: Annotated[int, About("index of the step before which the parameters were taken over")]
+    version: Annotated[int, About("version pulled")]
+    how: Annotated[int, About("0 w ← W, 1 w ← W + updates in flight + U, 2 w kept, the commit is made of both")]
+    in_flight: Annotated[int, About("updates in flight that were added")]
+
+
+class PullOf(NamedTuple):
+    """Whose pull it was."""
+
+    worker: Annotated[int, About("worker, from 0")]
+    number: Annotated[int, About("number of the commit that follows")]
+
+
+class Commit(NamedTuple):
+    """Header of a commit: everything but the update itself."""
+
+    worker: Annotated[int, About("worker, from 0")]
+    number: Annotated[int, About("number of the commit among its worker's, from 1")]
+    first_step: Annotated[int, About("index of its first step among its worker's, from 0")]
+    steps: Annotated[int, About("number of steps in it")]
+    batch_size: Annotated[int, About("samples per step")]
+    learning_rate: Annotated[float, About("local learning rate η′ at the first step")]
+    base_version: Annotated[int, About("version that the worker had pulled last before the first step")]
+    is_pulled: Annotated[bool, About("pulled just before the first step; else it went on with its local parameters")]
+    started_s: Annotated[float, About("start of its first step, on the worker's clock", "s")]
+    overhead_s: Annotated[float, About("O_i of the previous commit, until pulled; nan before the first", "s")]
+    retries: Annotated[int, About("extra reads that its pulls needed")]
+    train_loss: Annotated[float, About("mean training loss over the steps")]
+    size_bytes: Annotated[int, About("bytes of the payload", "B")]
+    pulls: tuple[PullMark, ...] = ()  # rows of a table of their own
+
+
+HEADER = columns_of(Commit)
+
+
+class Settlement(NamedTuple):
+    """What became of a commit: the server's part of its row."""
+
+    time_s: Annotated[float, About("when it was settled: merged, refused, stopped, absorbed or dropped", "s")]
+    arrived_s: Annotated[float, About("when the server saw it", "s")]
+    global_learning_rate: Annotated[float, About("global learning rate η")]
+    momentum: Annotated[float, About("server momentum μ")]
+    weight: Annotated[float, About("factor on the update in its version, beside η")]
+    version: Annotated[int, About("version made, -1 if none")]
+    round: Annotated[int, About("commits of one round make one version")]
+    status: Annotated[
+        int,
+        About(
+            "0 merged, 1 refused, 2 stopped: came after the deciding version, 3 absorbed for a later version, 4 dropped"
+        ),
+    ]
+    staleness: Annotated[int, About("versions published between base and merging, -1 if neither merged nor absorbed")]
+    update_bits: Annotated[int, About("sum of the decoded update's bit pattern, modulo 2**64", dtype="uint64")]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker's books at the end of a check period."""
+
+    time_s: Annotated[float, About("end of the check period", "s")]
+    worker: Annotated[int, About("worker, from 0")]
+    steps: Annotated[int, About("steps since the start")]
+    aborted: Annotated[int, About("steps given up since the start, because the server called the worker back")]
+    commits: Annotated[int, About("commits merged since the start")]
+    compute_s: Annotated[float, About("time in steps since the start, padding included", "s")]
+    communication_s: Annotated[float, About("time in commits, until acknowledged, and pulls since the start", "s")]
+    blocked_s: Annotated[float, About("time acknowledged but not released since the start", "s")]
+    other_s: Annotated[float, About("the rest of the worker's time since the start", "s")]
+    hidden_s: Annotated[float, About("time of commits and pulls beside steps since the start; part of no other", "s")]
+    step_time_s: Annotated[float, About("mean step time in the period", "s")]
+    batch_size: Annotated[int, About("samples per step")]
+    target: Annotated[float, About("what the scheme told the worker (ADSP: ΔC, local SGD: τ), nan if nothing")]
+    overruns: Annotated[int, About("steps more than 5 % longer than the profile asked for, since the start")]
+    worst_overrun_ratio: Annotated[float, About("longest step over the step time asked for, since the start")]
+    retries: Annotated[int, About("extra reads that pulls needed since the start")]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """Something that happened once."""
+
+    time_s: Annotated[float, About("when", "s")]
+    worker: Annotated[int, About("worker, -1 for the server")]
+    kind: Annotated[str, About("one word")]
+    text: Annotated[str, About("what happened")]
+
+
+# Those of every run; a scheme may add its own.
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table("loss", LossSample),
+        Table("commits", Commit, Settlement),
+        Table("pulls", PullOf, PullMark),
+        Table("workers", WorkerRow),
+        Table("events", EventRow),
+    )
+}
 
 ATTRIBUTES: dict[str, tuple[type, str]] = {
     "scheme": (str, "synchronization scheme"),
+    "codec": (str, "how updates travel"),
     "driver": (str, "`mpi` (ranks, wall clock) or `virtual` (one process, virtual clock)"),
     "n_workers": (int, "number of workers m"),
     "n_parameters": (int, "number of parameters of the model"),
@@ -45,75 +153,8 @@ ATTRIBUTES: dict[str, tuple[type, str]] = {
     "environment": (str, "processor and library versions, a JSON object of strings"),
 }
 
-TABLES: dict[str, tuple[Column, ...]] = {
-    "loss": (
-        Column("time_s", "float64", "s", "time of the parameters that were evaluated"),
-        Column("version", "int64", "", "their version"),
-        Column("steps", "int64", "", "steps of all workers until then"),
-        Column("commits", "int64", "", "commits applied until then"),
-        Column("loss", "float64", "", "global loss: mean over the validation split"),
-        Column("accuracy", "float64", "", "share of the validation split classified correctly"),
-    ),
-    "commits": (
-        Column("time_s", "float64", "s", "when it was applied, refused or stopped"),
-        Column("arrived_s", "float64", "s", "when the server saw it"),
-        Column("started_s", "float64", "s", "start of its first step, on the worker's clock"),
-        Column("worker", "int64", "", "worker, from 0"),
-        Column("number", "int64", "", "number of the commit among its worker's, from 1"),
-        Column("first_step", "int64", "", "index of its first step among its worker's, from 0"),
-        Column("steps", "int64", "", "number of steps in it"),
-        Column("batch_size", "int64", "", "samples per step"),
-        Column("learning_rate", "float64", "", "local learning rate η′ at the first step"),
-        Column("global_learning_rate", "float64", "", "global learning rate η"),
-        Column("momentum", "float64", "", "server momentum μ"),
-        Column("weight", "float64", "", "factor on the update in its version, beside η"),
-        Column("base_version", "int64", "", "version that the worker pulled last"),
-        Column("is_pulled", "bool", "", "pulled just before the first step; else it went on with its local parameters"),
-        Column("version", "int64", "", "version made, -1 if none"),
-        Column("round", "int64", "", "commits of one round make one version"),
-        Column("status", "int64", "", "0 applied, 1 refused, 2 stopped: came after the deciding version"),
-        Column("staleness", "int64", "", "versions published between base and application, -1 if not applied"),
-        Column("size_bytes", "int64", "B", "bytes of the update"),
-        Column("overhead_s", "float64", "s", "the worker's previous commit, until pulled; nan before the first"),
-        Column("retries", "int64", "", "extra reads that the pull before the first step needed"),
-        Column("train_loss", "float64", "", "mean training loss over the steps"),
-        Column("update_bits", "uint64", "", "sum of the update's bit pattern, modulo 2**64"),
-    ),
-    "workers": (
-        Column("time_s", "float64", "s", "end of the check period"),
-        Column("worker", "int64", "", "worker, from 0"),
-        Column("steps", "int64", "", "steps since the start"),
-        Column("commits", "int64", "", "commits applied since the start"),
-        Column("compute_s", "float64", "s", "time in steps since the start, padding included"),
-        Column("communication_s", "float64", "s", "time in commits, until acknowledged, and pulls since the start"),
-        Column("blocked_s", "float64", "s", "time acknowledged but not released since the start"),
-        Column("other_s", "float64", "s", "the rest of the worker's time since the start"),
-        Column("step_time_s", "float64", "s", "mean step time in the period"),
-        Column("batch_size", "int64", "", "samples per step"),
-        Column("target", "float64", "", "what the scheme told the worker (ADSP: ΔC, local SGD: τ), nan if nothing"),
-        Column("overruns", "int64", "", "steps more than 5 % longer than the profile asked for, since the start"),
-        Column("worst_overrun_ratio", "float64", "", "longest step over the step time asked for, since the start"),
-        Column("retries", "int64", "", "extra reads that pulls needed since the start"),
-    ),
-    "schedule": (
-        Column("search", "int64", "", "number of the rate search"),
-        Column("time_s", "float64", "s", "start of the window"),
-        Column("end_s", "float64", "s", "end of the window"),
-        Column("commit_rate", "float64", "", "candidate ρ: commits per worker and check period"),
-        Column("commit_target", "float64", "", "C_target set for the window"),
-        Column("samples", "int64", "", "loss samples in the window"),
-        Column("a2", "float64", "1/s", "fitted a² of loss = 1/(a² t + b) + c"),
-        Column("b", "float64", "", "fitted b"),
-        Column("c", "float64", "", "fitted c"),
-        Column("reward", "float64", "1/s", "1/(time to the target loss), 0 if the fit never reaches it"),
-        Column("slope", "float64", "1/s", "slope of the loss in the window"),
-        Column("is_identifiable", "bool", "", "whether the window's losses determine the fit"),
-        Column("decision", "str", "", "what came of it, and by what: reward, progress or slope"),
-    ),
-    "events": (
-        Column("time_s", "float64", "s", "when"),
-        Column("worker", "int64", "", "worker, -1 for the server"),
-        Column("kind", "str", "", "one word"),
-        Column("text", "str", "", "what happened"),
-    ),
-}
+
+def commit_of(values: tuple[object, ...]) -> tuple[Commit, Settlement]:
+    """Return a row of the table ``commits`` as its two parts; the pulls are in their own table."""
+    n = len(HEADER)
+    return Commit(*values[:n]), Settlement(*values[n:])  # type: ignore[arg-type]  # the columns are those of both

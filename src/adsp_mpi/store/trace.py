@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from adsp_mpi.store.schema import TABLES
+from adsp_mpi.records import Column, LossSample, Table
+from adsp_mpi.store.schema import TABLES, EventRow, WorkerRow
 
 Attribute = str | int | float
 Columns = dict[str, npt.NDArray[Any]]
-
-_ROW = {table: itemgetter(*(column.name for column in columns)) for table, columns in TABLES.items()}
 
 
 class TraceView(Protocol):
@@ -24,6 +22,10 @@ class TraceView(Protocol):
     @property
     def attributes(self) -> Mapping[str, Attribute]:
         """What holds for the whole run, see ``schema.ATTRIBUTES``."""
+
+    @property
+    def names(self) -> Iterable[str]:
+        """Names of the tables: ``schema.TABLES`` and those of the scheme."""
 
     def arrays(self, table: str) -> Columns:
         """Return one array per column of a table."""
@@ -35,36 +37,44 @@ class Trace:
     Parameters
     ----------
     attributes : what holds for the whole run, see ``schema.ATTRIBUTES``
-    counts : rows of each table that came before, in a run that goes on
+    counts : rows of each table that came before, in a run that is resumed
+    own : row classes of the scheme, by the name of their table
     """
 
-    def __init__(self, attributes: Mapping[str, Attribute], counts: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        attributes: Mapping[str, Attribute],
+        counts: Mapping[str, int] | None = None,
+        own: Mapping[str, type] | None = None,
+    ) -> None:
         self.attributes = dict(attributes)
-        self._n_taken = dict.fromkeys(TABLES, 0) | dict(counts or {})
-        self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+        self.tables = {**TABLES, **{name: Table(name, row) for name, row in (own or {}).items()}}
+        self._tables_of: dict[type, Table] = {
+            LossSample: TABLES["loss"],
+            WorkerRow: TABLES["workers"],
+            EventRow: TABLES["events"],
+            **{row: self.tables[name] for name, row in (own or {}).items()},
+        }
+        self._n_taken = dict.fromkeys(self.tables, 0) | dict(counts or {})
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self.tables}
 
-    def add(self, table: str, /, **row: Any) -> None:
-        """Append a row; every column of the table must be given.
+    @property
+    def names(self) -> Iterable[str]:
+        """Names of the tables."""
+        return self.tables.keys()
 
-        It only orders the values: types are met on writing.
-        """
-        if len(row) != len(TABLES[table]):
-            raise TypeError(f"a row of {table} must be given exactly {_names(table)}, got {sorted(row)}")
-        self._rows[table].append(_ROW[table](row))
+    def add(self, row: object) -> None:
+        """Append a row; its class says of which table. Types are met on writing."""
+        table = self._tables_of[type(row)]
+        self._rows[table.name].append(table.values(row))
 
-    def adder(self, table: str, names: Sequence[str]) -> Callable[[tuple[Any, ...]], None]:
-        """Return what appends a row of values in the order of `names`, which are those of all columns.
-
-        For commits, which come by the thousand.
-        """
-        if sorted(names) != _names(table):
-            raise TypeError(f"a row of {table} must be given exactly {_names(table)}, got {sorted(names)}")
-        in_order = itemgetter(*(names.index(column.name) for column in TABLES[table]))
-        return lambda values: self._rows[table].append(in_order(values))
+    def adder(self, name: str) -> Callable[[tuple[Any, ...]], None]:
+        """Return what appends a tuple of all columns' values to a table: for commits, which come by the thousand."""
+        return lambda values: self._rows[name].append(values)
 
     def arrays(self, table: str) -> Columns:
         """Return one array per column of the rows held."""
-        return columns_of(table, self._rows[table])
+        return columns_of(self.tables[table].columns, self._rows[table])
 
     def take(self, table: str) -> list[tuple[Any, ...]]:
         """Return the rows held, in column order, and forget them."""
@@ -86,19 +96,20 @@ class RecordedTrace:
     tables: Mapping[str, Columns]
     is_being_written: bool = False
 
+    @property
+    def names(self) -> Iterable[str]:
+        """Names of the tables."""
+        return self.tables.keys()
+
     def arrays(self, table: str) -> Columns:
         """Return one array per column of a table."""
         return self.tables[table]
 
 
-def columns_of(table: str, rows: Sequence[tuple[Any, ...]]) -> Columns:
+def columns_of(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> Columns:
     """Return rows of a table as one array per column, in the column's dtype (text as objects)."""
-    columns = zip(*rows, strict=True) if rows else [()] * len(TABLES[table])
+    values_of = zip(*rows, strict=True) if rows else [()] * len(columns)
     return {
         column.name: np.array(values, dtype=object if column.dtype == "str" else column.dtype)
-        for column, values in zip(TABLES[table], columns, strict=True)
+        for column, values in zip(columns, values_of, strict=True)
     }
-
-
-def _names(table: str) -> list[str]:
-    return sorted(column.name for column in TABLES[table])

@@ -7,7 +7,6 @@ written and after the writer was killed. (The newer format and SWMR leave a file
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from itertools import chain
@@ -16,14 +15,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from adsp_mpi.errors import TraceError
+from adsp_mpi.records import Column
 from adsp_mpi.store.files import fsync, reason, replacement
-from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION, TABLES, Column
-from adsp_mpi.store.trace import Attribute, Columns, RecordedTrace, Trace, columns_of
+from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION
+from adsp_mpi.store.trace import Attribute, Columns, Trace, columns_of
+from adsp_mpi.store.trace_reading import UNREADABLE, recorded_trace, unreadable
 
 _CHUNK_ROWS = 512
 _MAY_CHANGE = {"configuration", "environment"}  # when a run goes on
-_UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError)  # as h5py speaks of damage
-_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # a flush takes milliseconds, unless its process has to wait for a core
 
 
 class TraceFile:
@@ -49,12 +48,12 @@ class TraceFile:
             raise ValueError(f"trace attributes must be {sorted(ATTRIBUTES)}, got {sorted(trace.attributes)}")
         self._path = path
         self._trace = trace
-        self._n_rows = {table: (n_rows or {}).get(table, 0) for table in TABLES}
+        self._n_rows = {table: (n_rows or {}).get(table, 0) for table in trace.tables}
         if n_rows is None:
-            self._file = _create(path, trace.attributes)
+            self._file = _create(path, trace)
         else:
-            self._file = _cut(path, trace.attributes, self._n_rows)
-        self._datasets = {table: _datasets(self._file, table) for table in TABLES}
+            self._file = _cut(path, trace, self._n_rows)
+        self._datasets = {table: dict(self._file[table]) for table in trace.tables}
         self._failure: TraceError | None = None
 
     @classmethod
@@ -94,7 +93,11 @@ class TraceFile:
         """
         if self._failure is not None:
             raise self._failure
-        columns = {table: columns_of(table, rows) for table in TABLES if (rows := self._trace.take(table))}
+        columns = {
+            name: columns_of(table.columns, rows)
+            for name, table in self._trace.tables.items()
+            if (rows := self._trace.take(name))
+        }
         try:
             if columns:
                 self._take_space(columns)
@@ -139,48 +142,24 @@ class TraceFile:
             raise _unwritable(self._path, exc) from exc
 
 
-def read_trace(path: Path) -> RecordedTrace:
-    """Read a trace file, also one that is being written: then what its last flush left.
-
-    Raises
-    ------
-    TraceError : if the file is missing, cut off, not a trace, or of a newer schema
-    """
-    for pause_s in (*_PAUSES_S, None):
-        is_being_written = False
-        try:
-            try:
-                return _read(path)
-            except BlockingIOError:  # HDF5's lock
-                is_being_written = True
-                return _read_beside_writer(path)
-        except FileNotFoundError as exc:
-            raise TraceError(f"trace must be an existing file, got {str(path)!r}") from exc
-        except _UNREADABLE as exc:
-            if not is_being_written or pause_s is None:
-                raise _unreadable(path, exc) from exc
-            time.sleep(pause_s)  # a flush was under way
-    raise AssertionError("the last pause is none")
-
-
-def _create(path: Path, attributes: Mapping[str, Attribute]) -> Any:
+def _create(path: Path, trace: Trace) -> Any:
     if path.exists():
         raise TraceError(f"trace must be a new file, got {str(path)!r}")
     try:
         with replacement(path) as aside:  # whoever is killed now leaves no trace that is none
-            aside.write_bytes(_image(attributes, {}))
+            aside.write_bytes(_image(trace, {}))
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     return _open(path)
 
 
-def _cut(path: Path, attributes: Mapping[str, Attribute], n_rows: Mapping[str, int]) -> Any:
+def _cut(path: Path, trace: Trace, n_rows: Mapping[str, int]) -> Any:
     # HDF5 could cut a file in place, but a kill in the middle of that may cost all rows.
     try:
         with _locked_for_cutting(path, is_needed=any(n_rows.values())) as file:
-            tables = _first_rows(file, path, attributes, n_rows) if file is not None else {}
+            tables = _first_rows(file, path, trace.attributes, n_rows) if file is not None else {}
             with replacement(path) as aside:
-                aside.write_bytes(_image(attributes, tables))
+                aside.write_bytes(_image(trace, tables))
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     return _open(path)
@@ -198,7 +177,7 @@ def _locked_for_cutting(path: Path, is_needed: bool) -> Any:
         raise _locked(path) from exc
     except OSError as exc:
         if is_needed:
-            raise _unreadable(path, exc) from exc
+            raise unreadable(path, exc) from exc
         return nullcontext()
 
 
@@ -206,9 +185,9 @@ def _first_rows(
     file: Any, path: Path, attributes: Mapping[str, Attribute], n_rows: Mapping[str, int]
 ) -> dict[str, Columns]:
     try:
-        found = _recorded(file, path)
-    except _UNREADABLE as exc:
-        raise _unreadable(path, exc) from exc
+        found = recorded_trace(file, path)
+    except UNREADABLE as exc:
+        raise unreadable(path, exc) from exc
     if not any(n_rows.values()):
         return {}  # the run begins anew, perhaps with other measurements: nothing of the old file is kept
     for name in attributes.keys() - _MAY_CHANGE:
@@ -217,10 +196,9 @@ def _first_rows(
                 f"trace must have {name} {attributes[name]!r}, got {found.attributes[name]!r} in {str(path)!r}"
             )
     for table, n in n_rows.items():
-        if _n_values(found.arrays(table)) < n:
-            raise TraceError(
-                f"trace must have {n} rows of {table}, got {_n_values(found.arrays(table))} in {str(path)!r}"
-            )
+        n_found = _n_values(found.arrays(table)) if table in found.tables else 0
+        if n_found < n:
+            raise TraceError(f"trace must have {n} rows of {table}, got {n_found} in {str(path)!r}")
     return {
         table: {name: values[:n] for name, values in found.arrays(table).items()} for table, n in n_rows.items() if n
     }
@@ -237,7 +215,7 @@ def _open(path: Path) -> Any:
         raise _unwritable(path, exc) from exc
 
 
-def _image(attributes: Mapping[str, Attribute], tables: Mapping[str, Columns]) -> bytes:
+def _image(trace: Trace, tables: Mapping[str, Columns]) -> bytes:
     """Return a trace file as bytes: HDF5 itself must not meet a full disk."""
     import h5py
 
@@ -245,11 +223,11 @@ def _image(attributes: Mapping[str, Attribute], tables: Mapping[str, Columns]) -
         file.attrs["format"] = FORMAT
         file.attrs["schema_version"] = SCHEMA_VERSION
         for name, (kind, _) in ATTRIBUTES.items():
-            file.attrs[name] = kind(attributes[name])
-        for table, columns in TABLES.items():
-            _create_table(file, table, columns)
-        for table, values in tables.items():
-            _append(_datasets(file, table), values)
+            file.attrs[name] = kind(trace.attributes[name])
+        for name, table in trace.tables.items():
+            _create_table(file, name, table.columns)
+        for name, values in tables.items():
+            _append(dict(file[name]), values)
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
@@ -264,10 +242,6 @@ def _create_table(file: Any, table: str, columns: tuple[Column, ...]) -> None:
         dataset = group.create_dataset(column.name, (0,), dtype, maxshape=(None,), chunks=(_CHUNK_ROWS,))
         dataset.attrs["unit"] = column.unit
         dataset.attrs["description"] = column.description
-
-
-def _datasets(file: Any, table: str) -> dict[str, Any]:
-    return {column.name: file[table][column.name] for column in TABLES[table]}
 
 
 def _append(datasets: Mapping[str, Any], columns: Columns) -> None:
@@ -288,59 +262,6 @@ def _space(n_old: int, columns: Columns) -> int:
 
 def _n_values(columns: Columns) -> int:
     return len(next(iter(columns.values())))
-
-
-def _read(path: Path) -> RecordedTrace:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return _recorded(file, path)
-
-
-def _read_beside_writer(path: Path) -> RecordedTrace:
-    import h5py
-
-    # Taken into memory at once: the less time passes, the less a flush can change meanwhile.
-    with h5py.File(path, "r", locking=False, driver="core", backing_store=False) as file:
-        return _recorded(file, path, is_being_written=True)
-
-
-def _recorded(file: Any, path: Path, is_being_written: bool = False) -> RecordedTrace:
-    _check(file, path)
-    attributes = {name: kind(file.attrs[name]) for name, (kind, _) in ATTRIBUTES.items()}
-    tables = {table: _read_table(file[table], table) for table in TABLES}
-    return RecordedTrace(attributes, tables, is_being_written)
-
-
-def _check(file: Any, path: Path) -> None:
-    if file.attrs.get("format") != FORMAT:
-        raise TraceError(f"trace must be a trace of adsp_mpi, got {str(path)!r}")
-    version = int(file.attrs["schema_version"])
-    if version > SCHEMA_VERSION:
-        raise TraceError(f"trace must be of schema {SCHEMA_VERSION} or older, got {version} in {str(path)!r}")
-
-
-def _read_table(group: Any, table: str) -> Columns:
-    for column in TABLES[table]:
-        found = group[column.name].dtype
-        if column.dtype != "str" and found != column.dtype:
-            raise TypeError(f"{table}/{column.name} is of {found}")
-    # In the middle of a flush, which a kill can make the last state, columns may differ in length, and their lengths
-    # may be ahead of their data: the rows that all columns have data for are whole.
-    n_rows = min(_n_whole(group[column.name]) for column in TABLES[table])
-    return {
-        column.name: (group[column.name].asstr() if column.dtype == "str" else group[column.name])[:n_rows]
-        for column in TABLES[table]
-    }
-
-
-def _n_whole(dataset: Any) -> int:
-    n_rows: int = dataset.shape[0]
-    return n_rows if dataset.chunks is None else min(n_rows, dataset.id.get_num_chunks() * dataset.chunks[0])
-
-
-def _unreadable(path: Path, exc: Exception) -> TraceError:
-    return TraceError(f"trace must be a whole HDF5 file, got {str(path)!r} ({reason(exc)})")
 
 
 def _unwritable(path: Path, exc: Exception) -> TraceError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 
 from adsp_mpi.errors import must
-from adsp_mpi.sync.base import Scheme
+from adsp_mpi.sync.scheme import Scheme
 
 GROUP = "adsp_mpi.schemes"
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Lt
 
-from adsp_mpi.sync.base import Cluster, LossSample, SearchWindow, Setting, SyncOptions
+from adsp_mpi.records import LossSample
 from adsp_mpi.sync.fixed_adacomm import LocalSgd
+from adsp_mpi.sync.scheme import SyncOptions
+from adsp_mpi.sync.search.tau import TAU_GRID, TauChoice, TauSearch
+from adsp_mpi.sync.view import Setting, View
 
-TAU_GRID = (1, 5, 10, 20, 40, 60, 80, 100)  # the ADSP authors' candidates for τ₀
 EXPONENTS = {"none": 0, "practical": 1, "theory": 3}  # of η′₀/η′ under the root
 
 
@@ -28,29 +30,6 @@ class AdacommOptions(SyncOptions):
     gamma: Annotated[float, Gt(0), Lt(1)] = 0.5
     # what a falling learning rate η′ lengthens τ by: nothing, √(η′₀/η′), or √(η′₀/η′)³
     coupling: Literal["none", "practical", "theory"] = "none"
-
-
-@dataclass
-class TauSearch:
-    """The search for τ₀: each candidate of the grid for a while, the one with the largest fall of the loss wins."""
-
-    _start: LossSample | None = None
-    _commits: list[int] = field(default_factory=list)
-    _falls: list[float] = field(default_factory=list)  # per second, of each candidate
-
-    def is_window_over(self, cluster: Cluster) -> bool:
-        """Whether every live worker has committed since the window was opened."""
-        return self._start is None or all(cluster.commits[i] > self._commits[i] for i in cluster.live)
-
-    def next_tau(self, sample: LossSample, cluster: Cluster) -> tuple[int, bool]:
-        """Close the window at `sample`; return the next τ, and whether that is τ₀."""
-        if self._start is not None:
-            fall = (self._start.loss - sample.loss) / (sample.time_s - self._start.time_s)
-            self._falls.append(fall if math.isfinite(fall) else -math.inf)
-        if len(self._falls) == len(TAU_GRID):
-            return TAU_GRID[self._falls.index(max(self._falls))], True
-        self._start, self._commits = sample, list(cluster.commits)
-        return TAU_GRID[len(self._falls)], False
 
 
 class Adacomm(LocalSgd):
@@ -73,6 +52,7 @@ class Adacomm(LocalSgd):
     summary: ClassVar[str] = "local SGD with an adaptive tau: fewer local steps as the loss falls"
     source: ClassVar[str] = "Wang & Joshi, MLSys 2019"
     Options: ClassVar[type[SyncOptions]] = AdacommOptions
+    tables: ClassVar[Mapping[str, type]] = {"tau": TauChoice}
     state_classes: ClassVar[tuple[type, ...]] = (TauSearch, LossSample)
 
     def __init__(self, options: AdacommOptions, setting: Setting) -> None:
@@ -86,19 +66,23 @@ class Adacomm(LocalSgd):
         self._first: tuple[int, float] | None = None  # τ₀ and F₀
         self._first_rate = self._rate = math.nan  # η′₀, and η′ at the last choice
 
-    def on_loss(self, sample: LossSample, cluster: Cluster) -> Iterable[SearchWindow]:
+    def on_loss(self, sample: LossSample, view: View) -> Iterable[TauChoice]:
         """Choose τ anew at the end of an interval."""
         if not self.setting.is_past(sample.time_s, self._next_s):
             return ()
+        decision = "by the rule"
         if self._search is not None:
-            if not self._search.is_window_over(cluster):
+            if not self._search.is_window_over(view):
                 return ()
-            self._tau, is_found = self._search.next_tau(sample, cluster)
+            self._tau, is_found = self._search.next_tau(sample, view)
             self._search = None if is_found else self._search
+            decision = "tau_0, found" if is_found else "candidate for tau_0"
+        elif self._first is None:
+            decision = "tau_0, given"
         if self._search is None and math.isfinite(sample.loss):
-            self._choose_tau(sample.loss, learning_rate(cluster))
+            self._choose_tau(sample.loss, learning_rate(view))
         self._next_s = sample.time_s + self._interval_s
-        return ()
+        return (TauChoice(sample.time_s, self._tau, sample.loss, decision),)
 
     def _choose_tau(self, loss: float, rate: float) -> None:
         if math.isnan(self._first_rate):
@@ -131,7 +115,7 @@ def refined_tau(tau: int, candidate: int, gamma: float) -> int:
     return candidate if candidate < tau else math.ceil(gamma * tau)
 
 
-def learning_rate(cluster: Cluster) -> float:
+def learning_rate(view: View) -> float:
     """Return η′ as last heard of, nan if not yet: under a barrier all workers have the same."""
-    known = [rate for rate in (cluster.learning_rates[i] for i in cluster.live) if not math.isnan(rate)]
+    known = [rate for rate in (view.learning_rates[i] for i in view.live) if not math.isnan(rate)]
     return min(known, default=math.nan)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
-from adsp_mpi.sync.base import Cluster, LossSample, Progress, Scheme, SearchWindow, Setting, SyncOptions
+from adsp_mpi.records import LossSample
 from adsp_mpi.sync.momentum import implicit_momentum
-from adsp_mpi.sync.rate_search import RateSearch, Window
+from adsp_mpi.sync.scheme import Scheme, SyncOptions
+from adsp_mpi.sync.search.rate import RateSearch, RateWindow, SearchWindow
+from adsp_mpi.sync.view import Progress, Setting, View
 
 EPOCH_IN_CHECK_PERIODS = 20  # the paper: 1200 s and 60 s
 
@@ -35,7 +37,7 @@ class Adsp(Scheme):
 
     Worker (Alg. 2): commit at the first step boundary at which the time since the last pull was completed is at least
     max(min_interval, Γ/ΔC_i − O_i), so that a whole commit cycle takes Γ/ΔC_i.
-    Server: at every checkpoint (every Γ) C_target += ρ and ΔC_i = max(C_target − c_i, min(1, ρ)).
+    Server: at every check (every Γ) C_target += ρ and ΔC_i = max(C_target − c_i, min(1, ρ)).
 
     Notes
     -----
@@ -48,7 +50,9 @@ class Adsp(Scheme):
     summary: ClassVar[str] = "ADSP: nobody waits, timers equalise commit counts, the commit rate is searched online"
     source: ClassVar[str] = "Hu, Wang, Wu, AAAI 2020"
     Options: ClassVar[type[SyncOptions]] = AdspOptions
-    state_classes: ClassVar[tuple[type, ...]] = (RateSearch, Window, LossSample, SearchWindow, Setting)
+    can_overlap: ClassVar[bool] = True
+    tables: ClassVar[Mapping[str, type]] = {"schedule": SearchWindow}
+    state_classes: ClassVar[tuple[type, ...]] = (RateSearch, RateWindow, LossSample, SearchWindow, Setting)
 
     def __init__(self, options: AdspOptions, setting: Setting) -> None:
         super().__init__(options, setting)
@@ -59,11 +63,11 @@ class Adsp(Scheme):
         self._rate = 1.0 if options.commit_rate == "auto" else float(options.commit_rate)
         self._commit_target = self._rate
         self._deltas = [self._rate] * setting.n_workers
-        self._next_checkpoint_s = self._period_s
+        self._next_check_s = self._period_s
         self._next_epoch_s = 0.0
         self._search: RateSearch | None = None
         self._n_searches = 0
-        self._checkpoint_loss: float | None = None
+        self._check_loss: float | None = None
         self._next_divergence_check_s = 0.0
 
     # ---- worker ----------------------------------------------------------------------------------------------
@@ -78,38 +82,39 @@ class Adsp(Scheme):
     # ---- server ----------------------------------------------------------------------------------------------
 
     def target(self, worker: int) -> float:
-        """ΔC_i: what this worker is to commit until the next checkpoint."""
+        """ΔC_i: what this worker is to commit until the next check."""
         return self._deltas[worker]
 
-    def implicit_momentum(self, cluster: Cluster) -> float:
+    def implicit_momentum(self, view: View) -> float:
         """Return the form of the paper, Prop. 1, from ΔC_i and the speeds of the last check period."""
-        speeds = [self._period_s / cluster.step_times_s[worker] for worker in cluster.live]
-        rates = [self._deltas[worker] for worker in cluster.live]
+        speeds = [self._period_s / view.step_times_s[worker] for worker in view.live]
+        rates = [self._deltas[worker] for worker in view.live]
         return implicit_momentum(rates, speeds) if speeds and not math.isnan(sum(speeds)) else math.nan
 
-    def on_tick(self, time_s: float, cluster: Cluster) -> None:
-        """At a checkpoint, raise the target and spread what is left of it."""
-        while self.setting.is_past(time_s, self._next_checkpoint_s):
-            self._next_checkpoint_s += self._period_s
-            self._set_target(self._commit_target + self._rate, cluster)
+    def on_tick(self, time_s: float, view: View) -> Iterable[object]:
+        """At a check, raise the target and spread what is left of it."""
+        while self.setting.is_past(time_s, self._next_check_s):
+            self._next_check_s += self._period_s
+            self._set_target(self._commit_target + self._rate, view)
+        return ()
 
-    def on_loss(self, sample: LossSample, cluster: Cluster) -> Iterable[SearchWindow]:
+    def on_loss(self, sample: LossSample, view: View) -> Iterable[SearchWindow]:
         """Feed the search, or start one when it is due."""
         if not self._is_searching_allowed:
             return ()
         if self._search is None:
             if self._is_search_due(sample):
-                self._start_search(sample, cluster)
+                self._start_search(sample, view)
             return ()
-        if not self._search.closes(sample, cluster.commits, set(cluster.live)):
+        if not self._search.closes(sample, view.commits, set(view.live)):
             return ()
         record, next_rate = self._search.judge()
         if next_rate is not None:
-            self._open_window(next_rate, sample, cluster)
+            self._open_window(next_rate, sample, view)
         else:
-            self._adopt(self._search.best_rate, sample.time_s, cluster)
+            self._adopt(self._search.best_rate, sample.time_s, view)
             self._search = None
-            self._checkpoint_loss = None
+            self._check_loss = None
         return (record,)
 
     # ---- search ----------------------------------------------------------------------------------------------
@@ -117,33 +122,33 @@ class Adsp(Scheme):
     def _is_search_due(self, sample: LossSample) -> bool:
         if self.setting.is_past(sample.time_s, self._next_epoch_s):
             return True
-        if not self.setting.is_past(sample.time_s, self._next_divergence_check_s) and self._checkpoint_loss is not None:
+        if not self.setting.is_past(sample.time_s, self._next_divergence_check_s) and self._check_loss is not None:
             return False
-        before, self._checkpoint_loss = self._checkpoint_loss, sample.loss
+        before, self._check_loss = self._check_loss, sample.loss
         self._next_divergence_check_s = sample.time_s + self._period_s
         return before is not None and sample.loss >= before * (1 + self._options.divergence)
 
-    def _start_search(self, sample: LossSample, cluster: Cluster) -> None:
+    def _start_search(self, sample: LossSample, view: View) -> None:
         while self.setting.is_past(sample.time_s, self._next_epoch_s):
             self._next_epoch_s += self._epoch_s
         self._n_searches += 1
         target_loss = self.setting.target_loss if self.setting.target_loss is not None else sample.loss / 2
         self._search = RateSearch(self._n_searches, target_loss, self.setting)
-        self._open_window(1, sample, cluster)
+        self._open_window(1, sample, view)
 
-    def _open_window(self, rate: int, sample: LossSample, cluster: Cluster) -> None:
+    def _open_window(self, rate: int, sample: LossSample, view: View) -> None:
         assert self._search is not None
-        self._adopt(rate, sample.time_s, cluster)
-        self._search.open_window(rate, self._commit_target, sample, cluster.commits)
+        self._adopt(rate, sample.time_s, view)
+        self._search.open_window(rate, self._commit_target, sample, view.commits)
 
-    def _adopt(self, rate: float, time_s: float, cluster: Cluster) -> None:
+    def _adopt(self, rate: float, time_s: float, view: View) -> None:
         """Go on with rate ρ: from here everybody is to reach max c_i + ρ within a check period."""
         self._rate = float(rate)
-        self._next_checkpoint_s = time_s + self._period_s
-        furthest = max((cluster.commits[worker] for worker in cluster.live), default=0)
-        self._set_target(furthest + self._rate, cluster)
+        self._next_check_s = time_s + self._period_s
+        furthest = max((view.commits[worker] for worker in view.live), default=0)
+        self._set_target(furthest + self._rate, view)
 
-    def _set_target(self, commit_target: float, cluster: Cluster) -> None:
+    def _set_target(self, commit_target: float, view: View) -> None:
         self._commit_target = commit_target
         floor = min(1.0, self._rate)
-        self._deltas = [max(commit_target - commits, floor) for commits in cluster.commits]
+        self._deltas = [max(commit_target - commits, floor) for commits in view.commits]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 
 from adsp_mpi.errors import must
-from adsp_mpi.sync.base import Cluster, Progress, Scheme, Setting, SyncOptions
 from adsp_mpi.sync.momentum import implicit_momentum
-from adsp_mpi.sync.offline_search import steps_by_speed
+from adsp_mpi.sync.scheme import Scheme, SyncOptions
+from adsp_mpi.sync.search.offline import steps_by_speed
+from adsp_mpi.sync.view import Progress, Setting, View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +35,14 @@ class AdspPlus(Scheme):
     Notes
     -----
     Source: Hu et al., AAAI 2020, who compare with an ADSP+ whose numbers of steps have been searched offline. That is
-    all they say: the rest is our reading. The search is `offline_search.search_local_steps`, whose runs come before.
+    all they say: the rest is our reading. The search is `search.offline.search_local_steps`, whose runs come before.
     """
 
     name: ClassVar[str] = "adsp_plus"
     summary: ClassVar[str] = "ADSP+: nobody waits, each worker's number of local steps was found offline"
     source: ClassVar[str] = "Hu, Wang, Wu, AAAI 2020; our reading"
     Options: ClassVar[type[SyncOptions]] = AdspPlusOptions
+    can_overlap: ClassVar[bool] = True
 
     def __init__(self, options: AdspPlusOptions, setting: Setting) -> None:
         super().__init__(options, setting)
@@ -59,20 +62,21 @@ class AdspPlus(Scheme):
         """k_i."""
         return float(self._local_steps[worker])
 
-    def on_tick(self, time_s: float, cluster: Cluster) -> None:
+    def on_tick(self, time_s: float, view: View) -> Iterable[object]:
         """Make k_i proportional to the speeds, once."""
-        if not self._must_measure or any(math.isnan(cluster.step_times_s[worker]) for worker in cluster.live):
-            return
-        slowest_s = max(cluster.step_times_s[worker] for worker in cluster.live)
+        if not self._must_measure or any(math.isnan(view.step_times_s[worker]) for worker in view.live):
+            return ()
+        slowest_s = max(view.step_times_s[worker] for worker in view.live)
         # one that has left counts as slow; nobody asks for its steps any more
-        speeds = [1 / (slowest_s if math.isnan(time_s) else time_s) for time_s in cluster.step_times_s]
+        speeds = [1 / (slowest_s if math.isnan(time_s) else time_s) for time_s in view.step_times_s]
         self._local_steps = steps_by_speed(speeds, self._slowest_steps)
         self._must_measure = False
+        return ()
 
-    def implicit_momentum(self, cluster: Cluster) -> float:
+    def implicit_momentum(self, view: View) -> float:
         """Return the form of the paper, Prop. 1, with ΔC_i = v_i / k_i; nan until speeds are known."""
-        speeds = [self.setting.check_period_s / cluster.step_times_s[worker] for worker in cluster.live]
+        speeds = [self.setting.check_period_s / view.step_times_s[worker] for worker in view.live]
         if not speeds or math.isnan(sum(speeds)):
             return math.nan
-        steps = [self._local_steps[worker] for worker in cluster.live]
+        steps = [self._local_steps[worker] for worker in view.live]
         return implicit_momentum([v / k for v, k in zip(speeds, steps, strict=True)], speeds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from adsp_mpi.sync.base import Scheme
+from adsp_mpi.sync.scheme import Scheme
 
 
 class Asp(Scheme):
@@ -19,3 +19,4 @@ class Asp(Scheme):
     name: ClassVar[str] = "asp"
     summary: ClassVar[str] = "asynchronous parallel: commit after every step, never wait"
     source: ClassVar[str] = "Recht et al., NIPS 2011; Dean et al., NIPS 2012"
+    can_overlap: ClassVar[bool] = True

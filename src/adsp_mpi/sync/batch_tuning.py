@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from adsp_mpi.sync.base import Cluster, Scheme, Setting, SyncOptions
+from adsp_mpi.sync.decisions import Decision, Merge
+from adsp_mpi.sync.scheme import Scheme, SyncOptions, round_members
+from adsp_mpi.sync.view import Setting, View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class BatchTuneOptions(SyncOptions):
 class BatchTuning(Scheme):
     """Give every worker a batch after its speed, so that all take equally long for a step.
 
-    b_i = B m (1/t_i) / Σ(1/t_j), t_i the time per sample, chosen anew at every checkpoint; all batches together always
+    b_i = B m (1/t_i) / Σ(1/t_j), t_i the time per sample, chosen anew at every check; all batches together always
     hold B m samples, at the start B each. Mixed into a scheme, before it.
 
     Notes
@@ -36,29 +38,31 @@ class BatchTuning(Scheme):
         self._is_weighted = options.weighted
         self._batch_sizes = [setting.batch_size] * setting.n_workers
         self._sample_times_s = [math.nan] * setting.n_workers  # of the last period in which the worker made steps
-        self._next_checkpoint_s = setting.check_period_s
+        self._next_check_s = setting.check_period_s
 
     def batch_size(self, worker: int) -> int:
         """b_i."""
         return self._batch_sizes[worker]
 
-    def weight(self, worker: int, cluster: Cluster) -> float:
-        """1, or the samples of the commit over the mean of its round."""
+    def decide(self, view: View) -> Iterator[Decision]:
+        """Merge the round alike, or by the samples of each commit over their mean."""
         if not self._is_weighted:
-            return 1.0
-        total = sum(cluster.batch_sizes[member] for member in cluster.held)
-        return len(cluster.held) * cluster.batch_sizes[worker] / total
+            yield from super().decide(view)
+        elif view.is_round_whole:
+            keys = round_members(view)
+            sizes = [view.batch_sizes[worker] for worker, _ in keys]
+            yield Merge(keys, [len(keys) * size / sum(sizes) for size in sizes])
 
-    def on_tick(self, time_s: float, cluster: Cluster) -> None:
-        """At a checkpoint, choose batches anew."""
-        super().on_tick(time_s, cluster)
-        if not self.setting.is_past(time_s, self._next_checkpoint_s):
+    def on_tick(self, time_s: float, view: View) -> Iterable[object]:
+        """At a check, choose batches anew."""
+        yield from super().on_tick(time_s, view)
+        if not self.setting.is_past(time_s, self._next_check_s):
             return
-        self._next_checkpoint_s = time_s + self.setting.check_period_s
-        for worker, measured_s in enumerate(cluster.sample_times_s):
+        self._next_check_s = time_s + self.setting.check_period_s
+        for worker, measured_s in enumerate(view.sample_times_s):
             if measured_s > 0:
                 self._sample_times_s[worker] = measured_s
-        live = sorted(cluster.live)
+        live = sorted(view.live)
         speeds = [1 / self._sample_times_s[worker] for worker in live]
         if live and not math.isnan(sum(speeds)):
             for worker, size in zip(live, shares(self.setting.batch_size * len(live), speeds), strict=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from adsp_mpi.sync.base import SyncOptions
 from adsp_mpi.sync.batch_tuning import BatchTuneOptions, BatchTuning
 from adsp_mpi.sync.bsp import Bsp
+from adsp_mpi.sync.scheme import SyncOptions
 
 
 class BatchtuneBsp(BatchTuning, Bsp):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from adsp_mpi.sync.base import SyncOptions
 from adsp_mpi.sync.batch_tuning import BatchTuneOptions, BatchTuning
 from adsp_mpi.sync.fixed_adacomm import FixedAdacomm, FixedAdacommOptions
+from adsp_mpi.sync.scheme import SyncOptions
 
 
 @dataclass(frozen=True, kw_only=True)

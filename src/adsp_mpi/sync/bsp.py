@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator
 from typing import ClassVar
 
-from adsp_mpi.sync.base import Cluster, Scheme, whole_round
+from adsp_mpi.sync.decisions import Decision
+from adsp_mpi.sync.scheme import Scheme, whole_round
+from adsp_mpi.sync.view import View
 
 
 class Bsp(Scheme):
@@ -20,10 +22,10 @@ class Bsp(Scheme):
     summary: ClassVar[str] = "bulk synchronous parallel: one step each, everybody waits for the slowest"
     source: ClassVar[str] = "Valiant, CACM 1990"
 
-    def ready(self, cluster: Cluster) -> Set[int]:
-        """All commits of the round, once they are all there."""
-        return whole_round(cluster)
+    def decide(self, view: View) -> Iterator[Decision]:
+        """Merge all commits of the round, once they are all there."""
+        return whole_round(view)
 
-    def implicit_momentum(self, cluster: Cluster) -> float:
+    def implicit_momentum(self, view: View) -> float:
         """None: a barrier leaves no asynchrony."""
         return 0.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 
-from adsp_mpi.sync.base import Cluster, Progress, Scheme, Setting, SyncOptions, whole_round
+from adsp_mpi.sync.decisions import Decision
+from adsp_mpi.sync.scheme import Scheme, SyncOptions, whole_round
+from adsp_mpi.sync.view import Progress, Setting, View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +36,11 @@ class LocalSgd(Scheme):
         """τ, the same for everybody."""
         return float(self._tau)
 
-    def ready(self, cluster: Cluster) -> Set[int]:
-        """All commits of the round, once they are all there."""
-        return whole_round(cluster)
+    def decide(self, view: View) -> Iterator[Decision]:
+        """Merge all commits of the round, once they are all there."""
+        return whole_round(view)
 
-    def implicit_momentum(self, cluster: Cluster) -> float:
+    def implicit_momentum(self, view: View) -> float:
         """None: a barrier leaves no asynchrony."""
         return 0.0
 

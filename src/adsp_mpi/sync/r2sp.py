@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Set
-from typing import ClassVar
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, NamedTuple
 
-from adsp_mpi.sync.base import Cluster, Scheme, Setting, SyncOptions
+from adsp_mpi.sync.decisions import Decision, Merge
+from adsp_mpi.sync.scheme import Scheme, SyncOptions
+from adsp_mpi.sync.view import Setting, View
+
+
+class Turn(NamedTuple):
+    """Whose turn it is."""
+
+    worker: int
+    round: int  # turns that everybody has had
+    period_s: float  # T
 
 
 class R2sp(Scheme):
@@ -28,32 +38,46 @@ class R2sp(Scheme):
     name: ClassVar[str] = "r2sp"
     summary: ClassVar[str] = "round robin: one step each, merged one by one in a fixed order, evenly spaced"
     source: ClassVar[str] = "Chen, Wang, Li, INFOCOM 2019"
+    state_classes: ClassVar[tuple[type, ...]] = (Turn,)
 
     def __init__(self, options: SyncOptions, setting: Setting) -> None:
         super().__init__(options, setting)
-        self._turn = 0  # whose
-        self._round = 0  # turns that everybody has had
-        self._period_s = 0.0  # T
+        self._turn = Turn(0, 0, 0.0)
 
-    def ready(self, cluster: Cluster) -> Set[int]:
-        """Return the worker whose turn it is, once its commit is there and its slot has come."""
-        return {self._turn} if self.next_time_s(cluster) <= cluster.now_s else frozenset()
+    def decide(self, view: View) -> Iterator[Decision]:
+        """Merge the commit of the worker whose turn it is, once it is there and its slot has come."""
+        if self.next_time_s(view) <= view.now_s:
+            worker = self._turn_in(view).worker
+            yield Merge((next(key for key in view.held if key[0] == worker),))
 
-    def next_time_s(self, cluster: Cluster) -> float:
+    def next_time_s(self, view: View) -> float:
         """Return the next slot, if the commit for it is there."""
-        self._pass_turns(cluster)
-        if self._turn not in cluster.held:
+        turn = self._turn_in(view)
+        if not view.n_held[turn.worker]:
             return math.inf
-        return cluster.published_s + self._period_s / max(len(cluster.live), 1)
+        return view.published_s + turn.period_s / max(len(view.live), 1)
 
-    def _pass_turns(self, cluster: Cluster) -> None:
-        """Go to the next turn if this one has been taken, or nobody is there to take it."""
-        while (cluster.live or cluster.held) and self._is_over(cluster):
-            self._turn += 1
-            if self._turn == cluster.n_workers:
-                known = [s for i in cluster.live if not math.isnan(s := cluster.turnarounds_s[i])]
-                self._turn, self._round, self._period_s = 0, self._round + 1, max(known, default=0.0)
+    def on_version(self, view: View) -> Iterable[object]:
+        """Pass the turn on."""
+        self._turn = self._turn_in(view)
+        return ()
 
-    def _is_over(self, cluster: Cluster) -> bool:
-        is_taken = cluster.commits[self._turn] > self._round
-        return is_taken or (self._turn not in cluster.live and self._turn not in cluster.held)
+    def on_departure(self, worker: int, view: View) -> Iterable[object]:
+        """Do not wait for one that has left."""
+        self._turn = self._turn_in(view)
+        return ()
+
+    def _turn_in(self, view: View) -> Turn:
+        """Return the first turn that has not been taken and that somebody is there to take."""
+        worker, number, period_s = self._turn
+        while (view.live or view.held) and _is_over(worker, number, view):
+            worker += 1
+            if worker == view.n_workers:
+                known = [s for i in view.live if not math.isnan(s := view.turnarounds_s[i])]
+                worker, number, period_s = 0, number + 1, max(known, default=0.0)
+        return Turn(worker, number, period_s)
+
+
+def _is_over(worker: int, number: int, view: View) -> bool:
+    is_taken = view.commits[worker] > number
+    return is_taken or (worker not in view.live and not view.n_held[worker])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 
 from adsp_mpi.errors import must
-from adsp_mpi.sync.base import Cluster, Scheme, Setting, SyncOptions
+from adsp_mpi.sync.decisions import GO, GO_WITHOUT_PULL, Go
+from adsp_mpi.sync.scheme import Scheme, SyncOptions
+from adsp_mpi.sync.view import Setting, View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +54,24 @@ class Ssp(Scheme):
         self._pull_every_step = options.pull == "every_step"
         self._clock_at_pull = [0] * setting.n_workers
 
-    def may_continue(self, worker: int, cluster: Cluster) -> bool:
-        """At most s ahead of the slowest."""
-        return cluster.commits[worker] - cluster.slowest_clock <= self._bound
+    def go(self, worker: int, view: View) -> Go | None:
+        """At most s ahead of the slowest; with a pull every step, or when the cache is older than the bound."""
+        clock = view.commits[worker]
+        if clock - view.slowest_clock > self._bound:
+            return None
+        must_pull = self._pull_every_step or clock - self._clock_at_pull[worker] > self._bound
+        return GO if must_pull else GO_WITHOUT_PULL
+
+    def release_key(self, view: View) -> object:
+        """Nobody is let go before the slowest has moved on."""
+        return view.slowest_clock
+
+    def on_release(self, worker: int, go: Go, view: View) -> Iterable[object]:
+        """Take note of the slowest clock at a pull."""
+        if go.pull:
+            self._clock_at_pull[worker] = view.slowest_clock
+        return ()
 
     def waiting_place(self) -> str:
         """Return the bound."""
         return f"SSP s={self._bound}"
-
-    def release_key(self, cluster: Cluster) -> object:
-        """Nobody is let go before the slowest has moved on."""
-        return cluster.slowest_clock
-
-    def pulls(self, worker: int, cluster: Cluster) -> bool:
-        """Every step, or when the cache is older than the bound."""
-        if self._pull_every_step or cluster.commits[worker] - self._clock_at_pull[worker] > self._bound:
-            self._clock_at_pull[worker] = cluster.slowest_clock
-            return True
-        return False

@@ -5,7 +5,8 @@ import pytest
 from traces import add, empty_trace, two_workers
 
 from adsp_mpi.analysis import metrics
-from adsp_mpi.store.trace_file import TraceFile, read_trace
+from adsp_mpi.store.trace_file import TraceFile
+from adsp_mpi.store.trace_reading import read_trace
 
 
 def losses(*values):

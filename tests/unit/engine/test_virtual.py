@@ -130,7 +130,7 @@ def test_commits_held_for_a_round_at_the_end_are_answered_stopped():
     devices = {"worker": [{"step_time_s": 1.0}, {"step_time_s": 3.0}]}
     result = by_hand({"scheme": "bsp"}, devices, stop={"max_time_s": 5.0})
     commits = result.trace.arrays("commits")
-    assert commits["status"].tolist() == [CommitStatus.APPLIED] * 2 + [CommitStatus.STOPPED]
+    assert commits["status"].tolist() == [CommitStatus.MERGED] * 2 + [CommitStatus.STOPPED]
     assert commits["time_s"][-1] == 5.0
     events = result.trace.arrays("events")
     assert (events["worker"].tolist(), events["kind"].tolist()) == ([SERVER], ["stop"])
@@ -144,7 +144,7 @@ def test_run_goes_on_without_a_worker_whose_device_stops(scheme):
     assert events["kind"].tolist() == ["left", "stop"]
     assert events["worker"][0] == 1
     commits = result.trace.arrays("commits")
-    applied = commits["status"] == CommitStatus.APPLIED
+    applied = commits["status"] == CommitStatus.MERGED
     assert commits["time_s"][applied & (commits["worker"] == 1)].max() < 8
     for survivor in (0, 2):
         assert commits["time_s"][applied & (commits["worker"] == survivor)].max() >= 19.0

@@ -10,7 +10,8 @@ from trace_rows import ATTRIBUTE_VALUES, add_rows, assert_rows_are_numbered, fil
 from adsp_mpi.errors import TraceError
 from adsp_mpi.store.schema import ATTRIBUTES, SCHEMA_VERSION, TABLES
 from adsp_mpi.store.trace import Trace
-from adsp_mpi.store.trace_file import TraceFile, read_trace
+from adsp_mpi.store.trace_file import TraceFile
+from adsp_mpi.store.trace_reading import read_trace
 
 SAMPLES = {"float64": 0.5, "int64": -3, "bool": True, "uint64": 2**64 - 1, "str": "größer Γ\nzwei"}
 
@@ -211,7 +212,7 @@ def test_a_folder_is_no_trace(tmp_path):
 
 def test_a_file_being_written_is_read_and_says_so(tmp_path):
     path = tmp_path / "trace.h5"
-    code = "import sys; from pathlib import Path; from adsp_mpi.store.trace_file import read_trace; " + (
+    code = "import sys; from pathlib import Path; from adsp_mpi.store.trace_reading import read_trace; " + (
         "trace = read_trace(Path(sys.argv[1])); print(trace.is_being_written, trace.arrays('loss')['version'].tolist())"
     )
     command = [sys.executable, "-c", code, str(path)]

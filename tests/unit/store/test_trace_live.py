@@ -7,7 +7,7 @@ from trace_rows import assert_rows_are_numbered
 
 from adsp_mpi.errors import TraceError
 from adsp_mpi.store import trace_file
-from adsp_mpi.store.trace_file import read_trace
+from adsp_mpi.store.trace_reading import read_trace
 
 WRITER = """
 import sys

@@ -12,7 +12,8 @@ from trace_rows import ATTRIBUTE_VALUES, add_rows, assert_rows_are_numbered, fil
 from adsp_mpi.errors import TraceError
 from adsp_mpi.store.schema import TABLES
 from adsp_mpi.store.trace import Trace
-from adsp_mpi.store.trace_file import TraceFile, read_trace
+from adsp_mpi.store.trace_file import TraceFile
+from adsp_mpi.store.trace_reading import read_trace
 
 HERE = str(Path(__file__).parent)
 

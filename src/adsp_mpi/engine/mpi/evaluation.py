@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adsp_kernels.denormals import set_flush_denormals
 from adsp_mpi.engine.testbed import Testbed
-from adsp_mpi.sync.base import LossSample
+from adsp_mpi.records import LossSample
 
 Array = NDArray[Any]
 

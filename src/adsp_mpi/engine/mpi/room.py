@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from adsp_mpi.engine.mpi.selftest_machine import free_memory
-from adsp_mpi.engine.mpi.window import Offsets
+from adsp_mpi.engine.mpi.window.layout import Offsets
 from adsp_mpi.errors import must
+from adsp_mpi.updates.payload.codec import Codec
 
 
-def check_room(n_workers: int, n_parameters: int, dtype: np.dtype[Any]) -> None:
+def check_room(n_workers: int, codec: Codec, n_slots: int = 1) -> None:
     """Refuse a window that shared memory cannot hold; touching it would end in a bus error.
 
     Raises
@@ -19,7 +16,8 @@ def check_room(n_workers: int, n_parameters: int, dtype: np.dtype[Any]) -> None:
     ConfigError
         if there is too little
     """
-    needed = Offsets(n_workers, n_parameters * dtype.itemsize).total
+    size_bytes = codec.n_parameters * codec.dtype.itemsize
+    needed = Offsets(n_workers, size_bytes, codec.capacity_bytes, n_slots).total
     free = free_memory()
     place = min(free, key=lambda name: free[name])
     if free[place] < needed:

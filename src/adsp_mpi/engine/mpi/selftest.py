@@ -23,11 +23,11 @@ from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.mpi import selftest_findings as findings
 from adsp_mpi.engine.mpi import selftest_machine as machine
 from adsp_mpi.engine.mpi import selftest_probes as probes
+from adsp_mpi.engine.mpi.plan import send
 from adsp_mpi.engine.mpi.selftest_commits import FLOAT, commits
 from adsp_mpi.engine.mpi.selftest_findings import Facts, Finding, Transfers, Verdict
 from adsp_mpi.engine.mpi.selftest_group import PATIENCE_S, Group, ProbeError
-from adsp_mpi.engine.mpi.session import send
-from adsp_mpi.engine.mpi.window import Offsets
+from adsp_mpi.engine.mpi.window.layout import Offsets
 from adsp_mpi.errors import AdspError, ConfigError
 from adsp_mpi.store import selftest as storage
 
@@ -172,7 +172,9 @@ def _library(comm: MPI.Intracomm) -> list[Finding]:
 
 def _of_each(values: list[Facts]) -> list[Finding]:
     """Judge what every rank can say by itself."""
-    window_bytes = Offsets(max(1, len(values) - 1), CNN_PARAMETERS * FLOAT.itemsize).total
+    window_bytes = Offsets(
+        max(1, len(values) - 1), CNN_PARAMETERS * FLOAT.itemsize, CNN_PARAMETERS * FLOAT.itemsize
+    ).total
     n_files = sum(1 for _ in cache_directory().rglob("*.nbc"))
     are_shared = [each.is_cache_shared for each in values]
     return [

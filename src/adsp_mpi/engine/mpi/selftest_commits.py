@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
+from adsp_mpi.engine.messages import Control, WorkerStatus
 from adsp_mpi.engine.mpi.room import check_room
 from adsp_mpi.engine.mpi.selftest_findings import Transfers
 from adsp_mpi.engine.mpi.selftest_group import PATIENCE_S, Group, ProbeError
-from adsp_mpi.engine.mpi.server import SLEEP_S
+from adsp_mpi.engine.mpi.server_driver import SLEEP_S
 from adsp_mpi.engine.mpi.waiting import Backoff, wait_for
-from adsp_mpi.engine.mpi.window import ServerWindow, Window, WorkerWindow
+from adsp_mpi.engine.mpi.window.server_end import ServerWindow
+from adsp_mpi.engine.mpi.window.window import Window
+from adsp_mpi.engine.mpi.window.worker_end import WorkerWindow
+from adsp_mpi.store.schema import Commit
+from adsp_mpi.updates.payload.codec import PayloadOptions
+from adsp_mpi.updates.payload.dense import Dense
 
 FLOAT = np.dtype("f4")
 VECTOR = 1_000_000  # parameters, 4 MB
 _WORD = 2  # parameters, 8 bytes
+_CODEC = Dense(VECTOR, FLOAT, PayloadOptions())
 _N_COMMITS = {_WORD: 30, VECTOR: 6}
 _N_WARM_UP = 2  # commits that touch memory for the first time
 _MAX_TRIED = 8  # workers, of one node each
@@ -40,9 +46,9 @@ def commits(group: Group) -> Transfers | None:
         group.meet()
         return None
     if comm.rank == 0:
-        check_room(comm.size - 1, VECTOR, FLOAT)
+        check_room(comm.size - 1, _CODEC)
     transfers = None
-    with Window(comm, VECTOR, FLOAT) as window:
+    with Window(comm, _CODEC) as window:
         if comm.rank == 0:
             server = ServerWindow(window)
             _pass_turn(comm)
@@ -70,7 +76,7 @@ def _serve(window: ServerWindow) -> None:
     """Answer new commits, and sleep as rank 0 does in a run."""
     for worker in window.new_commits():
         commit, update = window.take_commit(worker)
-        if not update[0] == update[commit.batch_size - 1] == commit.number:
+        if not update[0] == update[-1] == commit.number:
             raise ProbeError(f"commit {commit.number} of rank {worker + 1} arrived with another update")
         window.write_control(worker, Control(acknowledged=commit.number, released=commit.number))
     window.drive_progress()
@@ -94,7 +100,7 @@ def _transfers(window: WorkerWindow, worker: int, is_near: bool) -> Transfers:
 def _commit(window: WorkerWindow, worker: int, number: int, update: Any) -> tuple[float, float]:
     """Return how long a commit took until it was acknowledged, and how long its Put."""
     update[:] = number
-    commit = _header(worker, number, update.size)
+    commit = _header(worker, number, update.nbytes)
     start_s = time.perf_counter()
     window.put_commit(commit, update)
     put_s = time.perf_counter() - start_s
@@ -104,10 +110,10 @@ def _commit(window: WorkerWindow, worker: int, number: int, update: Any) -> tupl
     return time.perf_counter() - start_s, put_s
 
 
-def _header(worker: int, number: int, size: int) -> Commit:
-    """Return a commit whose batch size says how long its update is."""
-    nothing: dict[str, Any] = dict.fromkeys(Commit._fields, 0)
-    return Commit(**nothing | {"worker": worker, "number": number, "batch_size": size})
+def _header(worker: int, number: int, size_bytes: int) -> Commit:
+    """Return a commit with a payload of so many bytes."""
+    nothing: dict[str, Any] = {**dict.fromkeys(Commit._fields, 0), "pulls": ()}
+    return Commit(**nothing | {"worker": worker, "number": number, "size_bytes": size_bytes})
 
 
 def _shortest_s(work: Callable[[], object]) -> float:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Generator
 from adsp_mpi.devices.throttle import Throttle
 from adsp_mpi.engine.messages import Control, Phase, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
+from adsp_mpi.engine.mpi.exchange import Exchanges
+from adsp_mpi.engine.mpi.heartbeat import HEARTBEAT_S, ServerHeartbeat
 from adsp_mpi.engine.mpi.waiting import Backoff
-from adsp_mpi.engine.mpi.window import End, WorkerWindow
+from adsp_mpi.engine.mpi.window.window import End
+from adsp_mpi.engine.mpi.window.worker_end import WorkerWindow
 from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import Testbed
-from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Request
-from adsp_mpi.errors import StalledError
-
-HEARTBEAT_S = 0.5  # wall seconds between two signs of life while waiting
+from adsp_mpi.engine.worker.requests import Compute, HandIn, Launch, Pull, Release, Reply, Request, Settle
 
 
 class WorkerDriver:
@@ -25,7 +25,8 @@ class WorkerDriver:
     ----------
     worker : number of the worker, its rank - 1
     stop : noticed signals, passed on to rank 0
-    status : its books until now, if it goes on in a run
+    status : its books until now, in a run that is resumed
+    exchanges : carry out what is launched; None for programs that launch nothing
     """
 
     def __init__(
@@ -35,7 +36,8 @@ class WorkerDriver:
         window: WorkerWindow,
         clock: DeviceClock,
         stop: StopRequest,
-        status: WorkerStatus | None = None,
+        status: WorkerStatus,
+        exchanges: Exchanges | None = None,
     ) -> None:
         self._worker = worker
         self._testbed = testbed
@@ -46,7 +48,8 @@ class WorkerDriver:
         self._spin = testbed.config.run.polling == "spin"
         self._throttle = Throttle(clock.now_s, self._sleep)
         self._stop = stop
-        self._status = status or WorkerStatus()
+        self._status = status
+        self._exchanges = exchanges
         self._throttle.overruns, self._throttle.worst_ratio = self._status.overruns, self._status.worst_overrun
         self._released_version = 0
         self._boundary_s = clock.now_s()
@@ -61,6 +64,7 @@ class WorkerDriver:
         except StopIteration:
             pass
         program.close()
+        self._settle()  # a device that stopped may have left something in flight
         self._enter(Phase.DONE)
         self._status.other_s += self._lap()
         self._report()
@@ -69,9 +73,10 @@ class WorkerDriver:
     def leave(self) -> End:
         """Wait until rank 0 says how to leave; who leaves alone reports that it is gone."""
         backoff = Backoff()
-        heard = _Heartbeat(self._window)
+        heard = ServerHeartbeat(self._window, self._deadline_s)
         while (end := self._window.end()) is End.NOT_YET:
-            self._give_up_on(heard, "to end the run")
+            self._report_sometimes()
+            heard.check("to end the run")
             backoff.pause()
         if end is not End.TOGETHER:
             self._enter(Phase.GONE)
@@ -92,6 +97,10 @@ class WorkerDriver:
                 return self._hand_in(request)
             case Release():
                 return self._wait_for_release(request)
+            case Launch():
+                return self._launch(request)
+            case Settle():
+                return self._settle()
 
     def _pull(self, request: Pull) -> Reply:
         self._enter(Phase.PULLING)
@@ -110,21 +119,28 @@ class WorkerDriver:
         self._throttle.begin()
         request.run()
         self._throttle.pad(target_s)
-        self._status.steps += 1
-        self._status.samples += request.batch_size
         self._status.overruns = self._throttle.overruns
         self._status.worst_overrun = self._throttle.worst_ratio
         self._status.compute_s += self._lap()
         self._report_sometimes()
         control = self._window.control()
         self._status.communication_s += self._lap()
-        return Reply(self._boundary_s, control)
+        is_aborted = request.can_abort and control.resync != request.resync
+        if is_aborted:
+            self._status.aborted += 1
+        else:
+            request.finish()
+            self._status.steps += 1
+            self._status.samples += request.batch_size
+            self._status.compute_s += self._lap()
+        arrivals = self._exchanges.take_arrivals() if self._exchanges else ()
+        return Reply(self._boundary_s, control, is_aborted=is_aborted, arrivals=arrivals)
 
     def _hand_in(self, request: HandIn) -> Reply:
         self._enter(Phase.COMMITTING)
         number = request.commit.number
-        self._sleep(self._device.uplink_s(request.update.nbytes))
-        self._window.put_commit(request.commit, request.update)
+        self._sleep(self._device.uplink_s(request.payload.nbytes))
+        self._window.put_commit(request.commit, request.payload)
         control = self._wait(lambda control: control.acknowledged >= number, f"to receive commit {number}")
         self._status.communication_s += self._lap()
         return Reply(self._boundary_s, control)
@@ -140,18 +156,30 @@ class WorkerDriver:
     def _wait(self, is_answered: Callable[[Control], bool], what: str) -> Control:
         """Wait for rank 0's answer as long as rank 0 lives: finding out who keeps everybody waiting is its part."""
         backoff = Backoff(self._spin)
-        heard = _Heartbeat(self._window)
+        heard = ServerHeartbeat(self._window, self._deadline_s)
         while not is_answered(control := self._window.control()):
-            self._give_up_on(heard, what)
+            self._report_sometimes()
+            heard.check(what)
             backoff.pause()
         return control
 
-    def _give_up_on(self, heard: _Heartbeat, what: str) -> None:
-        """Raise if rank 0 has been silent for too long; asked for a sign of life as often as one is given."""
-        if self._report_sometimes():
-            heard.listen()
-        if (silent_s := heard.silent_s) > self._deadline_s:
-            raise StalledError(f"rank {self._worker + 1} waits for rank 0 {what}; last seen {silent_s:.0f} s ago")
+    def _launch(self, request: Launch) -> Reply:
+        assert self._exchanges is not None, "a program that launches was given none"
+        self._exchanges.launch(request)
+        return Reply(self._boundary_s, self._window.control())
+
+    def _settle(self) -> Reply:
+        """Wait until nothing is in flight; rank 0 answers what is, also after the end of the run."""
+        if self._exchanges is not None:
+            self._enter(Phase.COMMITTING)
+            begun_s, backoff = self._boundary_s, Backoff()
+            while self._exchanges.are_running:
+                self._exchanges.take_arrivals(begun_s)
+                self._report_sometimes()
+                backoff.pause()
+            self._exchanges.close()
+            self._status.communication_s += self._lap()
+        return Reply(self._boundary_s, self._window.control())
 
     # ---- books -------------------------------------------------------------------------------------------------
 
@@ -186,22 +214,3 @@ class WorkerDriver:
         self._status.signal = self._stop.number
         self._window.put_status(self._status)
         self._sent_s = time.monotonic()
-
-
-class _Heartbeat:
-    """When rank 0 last gave a sign of life."""
-
-    def __init__(self, window: WorkerWindow) -> None:
-        self._window = window
-        self._beat = -1
-        self._heard_s = time.monotonic()
-
-    def listen(self) -> None:
-        """Look for a new sign."""
-        if (beat := self._window.server_heartbeat()) != self._beat:
-            self._beat, self._heard_s = beat, time.monotonic()
-
-    @property
-    def silent_s(self) -> float:
-        """Wall seconds since the last sign, as far as looked for."""
-        return time.monotonic() - self._heard_s

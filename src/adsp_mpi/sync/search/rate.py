@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from adsp_mpi.sync.base import LossSample, SearchWindow, Setting
+from adsp_mpi.records import About, LossSample
 from adsp_mpi.sync.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward, speeds
+from adsp_mpi.sync.view import Setting
 
 # Two rates are equally good if their rewards, progress or slopes differ by less: on one and the same curve fits
 # differ by rounding alone, and the climb would go on by chance.
 MIN_GROWTH = 0.01
 
 
+@dataclass(frozen=True)
+class SearchWindow:
+    """One window of the commit-rate search, as it is recorded."""
+
+    search: Annotated[int, About("number of the rate search")]
+    time_s: Annotated[float, About("start of the window", "s")]
+    end_s: Annotated[float, About("end of the window", "s")]
+    commit_rate: Annotated[float, About("candidate ρ: commits per worker and check period")]
+    commit_target: Annotated[float, About("C_target set for the window")]
+    samples: Annotated[int, About("loss samples in the window")]
+    a2: Annotated[float, About("fitted a² of loss = 1/(a² t + b) + c", "1/s")]
+    b: Annotated[float, About("fitted b")]
+    c: Annotated[float, About("fitted c")]
+    reward: Annotated[float, About("1/(time to the target loss), 0 if the fit never reaches it", "1/s")]
+    slope: Annotated[float, About("slope of the loss in the window", "1/s")]
+    is_identifiable: Annotated[bool, About("whether the window's losses determine the fit")]
+    decision: Annotated[str, About("what came of it, and by what: reward, progress or slope")]
+
+
 @dataclass
-class Window:
+class RateWindow:
     """One candidate's loss samples, both ends included."""
 
     commit_rate: int
@@ -68,13 +89,13 @@ class RateSearch:
     number: int
     target_loss: float  # ℓ*
     setting: Setting
-    _window: Window | None = None
+    _window: RateWindow | None = None
     _best: SearchWindow | None = None
-    _best_window: Window | None = None
+    _best_window: RateWindow | None = None
 
     def open_window(self, commit_rate: int, commit_target: float, first: LossSample, commits: list[int]) -> None:
         """Start a candidate's window at `first`, the sample that also ended the window before."""
-        self._window = Window(commit_rate, commit_target, [first], list(commits))
+        self._window = RateWindow(commit_rate, commit_target, [first], list(commits))
 
     def closes(self, sample: LossSample, commits: list[int], live: frozenset[int] | set[int]) -> bool:
         """Take a sample; whether it ends the window: Γ has passed, and every live worker has committed twice."""
@@ -107,7 +128,7 @@ class RateSearch:
         assert self._best is not None, "no window has been judged"
         return self._best.commit_rate
 
-    def _ranked(self, candidate: SearchWindow, window: Window) -> tuple[str, bool]:
+    def _ranked(self, candidate: SearchWindow, window: RateWindow) -> tuple[str, bool]:
         """Return by what a candidate is compared with the best window so far, and whether it is better."""
         best, best_window = self._best, self._best_window
         assert best is not None, "no window has been judged"
@@ -119,7 +140,7 @@ class RateSearch:
             return "slope", best.slope - candidate.slope > MIN_GROWTH * abs(candidate.slope)  # slopes may be inf
         return "progress", now - before > MIN_GROWTH * abs(before)
 
-    def _measured(self, window: Window) -> SearchWindow:
+    def _measured(self, window: RateWindow) -> SearchWindow:
         times, losses = window.times, window.losses
         curve = fit_loss_curve(times, losses)
         return SearchWindow(
@@ -139,7 +160,7 @@ class RateSearch:
         )
 
 
-def _progress(*windows: Window) -> list[float]:
+def _progress(*windows: RateWindow) -> list[float]:
     """Return how fast training moves along the loss curve in each window, in 1/s per unit of loss."""
     per_step = speeds([(window.steps, window.losses) for window in windows])
     return [speed * window.steps_per_s for speed, window in zip(per_step, windows, strict=True)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from adsp_mpi.engine.messages import Phase
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
-from adsp_mpi.engine.mpi.window import HeaderError, ServerWindow, WindowParameters
+from adsp_mpi.engine.mpi.window.server_end import HeaderError, ServerWindow, WindowParameters
 from adsp_mpi.engine.outcome import Recorder, Snapshot, Wish
 from adsp_mpi.engine.server import Server
 from adsp_mpi.errors import AdspError, StalledError
@@ -69,7 +69,7 @@ class ServerDriver:
         self._patience = patience
         self._recorder = recorder
         self._idle_scans = 0
-        n = server.cluster.n_workers
+        n = server.view.n_workers
         self._last_seen_s = [time.monotonic()] * n
         self._last_look_s = 0.0
         self._present = set(range(n))
@@ -94,7 +94,7 @@ class ServerDriver:
             self._rest(n_commits)
 
     def snapshot(self) -> Snapshot:
-        """Return what the run can go on from: everything the server knows, but no commit that it has not applied."""
+        """Return what the run can go on from: everything the server knows, but no commit that it has not settled."""
         state = {"server": self._server.state()}
         return Snapshot(self._published.current.copy(), self._published.version, self._clock.now_s(), state)
 
@@ -117,7 +117,7 @@ class ServerDriver:
     def see_off(self, patience_s: float) -> None:
         """Wait for those who leave alone to say that they need the window no longer."""
         deadline_s = time.monotonic() + patience_s
-        staying = set(range(self._server.cluster.n_workers)) - set(self.lost)
+        staying = set(range(self._server.view.n_workers)) - set(self.lost)
         while staying and time.monotonic() < deadline_s:
             self._window.drive_progress()
             staying -= {i for i in staying if (status := self._window.status(i)) and status.phase is Phase.GONE}
@@ -129,11 +129,11 @@ class ServerDriver:
         for worker in workers:
             now_s = self._clock.now_s()
             try:
-                commit, update = self._window.take_commit(worker)
+                commit, payload = self._window.take_commit(worker)
             except HeaderError as exc:
                 self._server.on_bad_header(worker, exc.number, str(exc), now_s)
             else:
-                self._server.on_commit(commit, update, now_s)
+                self._server.on_commit(commit, payload, now_s)
             self._deliver()
         return len(workers)
 
@@ -144,7 +144,7 @@ class ServerDriver:
 
     def _take_samples(self) -> None:
         if self._server.take_sample_request():
-            version, steps, commits = self._published.version, self._server.steps, self._server.applied
+            version, steps, commits = self._published.version, self._server.steps, self._server.merged
             self._evaluator.start(self._published.current, self._clock.now_s(), version, steps, commits)
         sample = self._evaluator.result()
         if sample is not None:
@@ -161,7 +161,7 @@ class ServerDriver:
             return
         self._last_look_s = wall_s
         self._window.beat()
-        for worker in range(self._server.cluster.n_workers):
+        for worker in range(self._server.view.n_workers):
             status = self._window.status(worker)
             if status is None or worker in self.lost:
                 continue
@@ -194,7 +194,7 @@ class ServerDriver:
     def _lose(self, worker: int, wall_s: float) -> None:
         """Go on without a worker, or save what there is and give up."""
         accusation = self._accusation(worker, wall_s)
-        is_last = self._server.cluster.live <= {worker}
+        is_last = self._server.view.live <= {worker}
         if is_last or not self._patience.goes_on:
             with suppress(AdspError):  # who is missing is to be said in any case
                 self.save_now()

@@ -1,0 +1,273 @@
+"""Which commits are held, settled and released: the books between a scheme and the server. No arrays, no rows.
+
+A commit is held from its arrival until a decision of the scheme settles it; a worker whose commits are settled is
+released when the scheme lets it go on. Whoever carries decisions out tells what became of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from adsp_mpi.engine.cluster import CountedView
+from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.sync.decisions import GO, Absorb, Decision, Drop, Go, Merge
+from adsp_mpi.sync.scheme import Scheme
+from adsp_mpi.sync.view import Held, Key
+
+MAX_REFUSED_IN_ROW = 3
+_MERGED, _REFUSED, _STOPPED, _ABSORBED, _DROPPED = CommitStatus
+
+
+class Settled(NamedTuple):
+    """What became of a held commit."""
+
+    held: Held
+    status: CommitStatus
+    weight: float = 1.0
+    version: int = -1  # made, if one was
+    staleness: int = -1  # if it was merged or absorbed
+    reason: str = ""  # why it was dropped
+
+
+class Released(NamedTuple):
+    """A worker goes on after its commits up to `number`."""
+
+    worker: int
+    number: int
+    go: Go  # as the scheme said it
+    pull: bool  # whether it pulls, which a refusal may have decided
+
+
+@dataclass
+class RoundBooks:
+    """All that rounds remember, beside the view."""
+
+    numbers: list[int]  # of each worker's last commit that was merged, absorbed, dropped or refused
+    next_steps: list[int]  # the step after it
+    received: list[int]  # number of each worker's last commit that arrived
+    received_steps: list[int]  # the step after it
+    refused_in_row: list[int]
+    released_s: list[float]  # when each worker was last let go
+    settled: dict[int, int] = field(default_factory=dict)  # worker: number of a commit settled and not yet released
+    newly_settled: list[int] = field(default_factory=list)  # workers, since somebody was last let go
+    must_pull: set[int] = field(default_factory=set)  # whatever the scheme says: their commit was not merged
+    n_rounds: int = 0
+    is_over: bool = False  # the final version has been made
+
+
+class Rounds:
+    """Ask a scheme, and keep what follows from its answers.
+
+    Attributes
+    ----------
+    view : what the scheme sees
+    books : what is remembered
+    records : rows that the scheme wants recorded; whoever writes them empties the list
+    """
+
+    def __init__(self, scheme: Scheme, view: CountedView, start_step: int = 0) -> None:
+        n = view.n_workers
+        self._scheme = scheme
+        self._release_key: object = None
+        self.view = view
+        self.books = RoundBooks([0] * n, [start_step] * n, [0] * n, [start_step] * n, [0] * n, [0.0] * n)
+        self.records: list[object] = []
+
+    # ---- arrivals ----------------------------------------------------------------------------------------------
+
+    def arrive(self, held: Held) -> Settled | None:
+        """Hold a commit; one that comes after the end, or of a worker that was given up, is settled at once."""
+        books, view, worker = self.books, self.view, held.worker
+        books.received[worker], books.received_steps[worker] = held.number, held.next_step
+        view.turnarounds_s[worker] = held.arrived_s - books.released_s[worker]
+        view.hold(held)
+        if books.is_over or worker not in view.live:
+            return self._settle(held.key, _STOPPED)
+        self._record(self._scheme.on_commit(held, view))
+        return None
+
+    def refuse_header(self, worker: int, number: int) -> bool:
+        """Take note of a commit whose header is invalid; return whether that was once too often."""
+        books = self.books
+        books.received[worker] = books.numbers[worker] = number
+        self._let_settle(worker, number, must_pull=True)
+        return self._count_refusal(worker)
+
+    # ---- decisions ---------------------------------------------------------------------------------------------
+
+    def decisions(self) -> Iterator[Decision]:
+        """Yield the scheme's decisions until it has none; each must be carried out, and told, before the next.
+
+        Raises
+        ------
+        ValueError
+            if the scheme decides about a commit that is not held, or not its worker's oldest
+        """
+        view = self.view
+        has_decided = True
+        while has_decided and view.held and not self.books.is_over:
+            has_decided = False
+            for decision in self._scheme.decide(view):
+                has_decided = True
+                self._check(decision)
+                yield decision
+                if self._is_over():
+                    return
+
+    def merged(self, decision: Merge) -> list[Settled]:
+        """Take note that a version has been made."""
+        view, keys = self.view, decision.keys
+        weights = decision.weights or [1.0] * len(keys)
+        view.version += 1
+        view.published_s = view.now_s
+        settled = [self._settle(key, _MERGED, weight, view.version) for key, weight in zip(keys, weights, strict=True)]
+        self._record(self._scheme.on_version(view))
+        return settled
+
+    def end_round(self) -> None:
+        """Count a round, after its rows have been written."""
+        self.books.n_rounds += 1
+
+    def absorbed(self, decision: Absorb) -> Settled:
+        """Take note that a commit is in the update rule's buffer."""
+        return self._settle(decision.key, _ABSORBED, decision.weight)
+
+    def dropped(self, decision: Drop) -> Settled:
+        """Take note that a commit is not used."""
+        return self._settle(decision.key, _DROPPED, reason=decision.reason)
+
+    def refused(self, key: Key) -> tuple[Settled, bool]:
+        """Take note that a commit is not finite; return also whether that was once too often."""
+        return self._settle(key, _REFUSED), self._count_refusal(key[0])
+
+    # ---- releases and calls --------------------------------------------------------------------------------------
+
+    def release(self) -> list[Released]:
+        """Return who goes on: workers whose commits are settled and whom the scheme lets go on."""
+        books, view = self.books, self.view
+        key = self._scheme.release_key(view)
+        is_changed = key is None or key != self._release_key or books.is_over
+        self._release_key = key
+        asking = list(books.settled) if is_changed else list(dict.fromkeys(books.newly_settled))
+        books.newly_settled.clear()
+        released = []
+        for worker in asking:
+            number = self._releasable(worker)
+            if not number:
+                continue
+            go = GO if books.is_over else self._scheme.go(worker, view)
+            if go is not None:
+                released.append(self._release(worker, number, go))
+        return released
+
+    def recalled(self) -> Set[int]:
+        """Return the workers that are called back, after the scheme has been told."""
+        view = self.view
+        workers = self._scheme.resync(view)
+        if not workers or self.books.is_over:
+            return frozenset()
+        workers = workers & view.live
+        for worker in workers:
+            view.pulled_versions[worker] = view.version
+        self._record(self._scheme.on_resync(workers, view))
+        return workers
+
+    # ---- ends --------------------------------------------------------------------------------------------------
+
+    def depart(self, worker: int) -> None:
+        """Take note that a worker has left: nobody waits for it, but a commit that it has handed in still counts."""
+        self.view.leave(worker)
+        self._record(self._scheme.on_departure(worker, self.view))
+
+    def end(self) -> list[Settled]:
+        """Make the current version the final one: what is held comes too late."""
+        self.books.is_over = True
+        return [self._settle(key, _STOPPED) for key in list(self.view.held)]
+
+    def resume(self) -> None:
+        """Begin with workers that all come after their last settled commit, and wait for its release."""
+        books, view = self.books, self.view
+        n = view.n_workers
+        for key in list(view.held):
+            view.let_go(key)
+        slowest = view.slowest_clock
+        view.commits = [max(commits, slowest) for commits in view.commits]  # of those that had left
+        view.rejoin(range(n))
+        books.received, books.received_steps = list(books.numbers), list(books.next_steps)
+        books.refused_in_row = [0] * n
+        books.released_s = [view.now_s] * n
+        books.settled = {worker: number for worker, number in enumerate(books.numbers) if number}
+        books.newly_settled = list(books.settled)
+        books.must_pull = set(range(n))
+        books.is_over = False
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _check(self, decision: Decision) -> None:
+        """Refuse a decision that a scheme must not make."""
+        keys: Sequence[Key] = decision.keys if isinstance(decision, Merge) else (decision.key,)
+        held, n_held = self.view.held, self.view.n_held
+        for i, key in enumerate(keys):
+            if key not in held or key in keys[:i]:
+                raise ValueError(f"{self._scheme.name} must decide about commits that are held, got {key}")
+            if n_held[key[0]] > 1 and any(k[0] == key[0] and k[1] < key[1] and k not in keys[:i] for k in held):
+                raise ValueError(f"{self._scheme.name} must settle a worker's commits in their order, got {key}")
+        if not keys:
+            raise ValueError(f"{self._scheme.name} must merge at least one commit, got none")
+
+    def _is_over(self) -> bool:
+        return self.books.is_over
+
+    def _settle(
+        self, key: Key, status: CommitStatus, weight: float = 1.0, version: int = -1, reason: str = ""
+    ) -> Settled:
+        books, view = self.books, self.view
+        held = view.let_go(key)
+        worker, number = key
+        staleness = -1
+        if status is _MERGED or status is _ABSORBED:
+            staleness = view.version - (status is _MERGED) - held.base_version
+            books.refused_in_row[worker] = 0
+            view.count_commit(worker)
+        if status is not _STOPPED:
+            books.numbers[worker] = number
+            books.next_steps[worker] = held.next_step
+        self._let_settle(worker, number, must_pull=staleness < 0)
+        return Settled(held, status, weight, version, staleness, reason)
+
+    def _let_settle(self, worker: int, number: int, must_pull: bool) -> None:
+        books = self.books
+        books.settled[worker] = max(number, books.settled.get(worker, 0))
+        books.newly_settled.append(worker)
+        if must_pull:
+            books.must_pull.add(worker)
+        else:
+            books.must_pull.discard(worker)
+
+    def _count_refusal(self, worker: int) -> bool:
+        self.books.refused_in_row[worker] += 1
+        return self.books.refused_in_row[worker] == MAX_REFUSED_IN_ROW
+
+    def _releasable(self, worker: int) -> int:
+        """Return the number up to which a worker's commits are settled, 0 if it has none to be released."""
+        number = self.books.settled.get(worker, 0)
+        if number and self.view.n_held[worker]:
+            oldest = min(n for w, n in self.view.held if w == worker)
+            return 0 if oldest <= number else number
+        return number
+
+    def _release(self, worker: int, number: int, go: Go) -> Released:
+        books, view = self.books, self.view
+        del books.settled[worker]
+        books.released_s[worker] = view.now_s
+        pull = go.pull or worker in books.must_pull
+        if pull:
+            view.pulled_versions[worker] = view.version
+        self._record(self._scheme.on_release(worker, go if pull == go.pull else go._replace(pull=pull), view))
+        return Released(worker, number, go, pull)
+
+    def _record(self, rows: Iterable[object]) -> None:
+        if rows:
+            self.records.extend(rows)

@@ -1,0 +1,53 @@
+"""What a scheme decides: what becomes of held commits, and who goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from adsp_mpi.sync.view import Key
+
+
+class Merge(NamedTuple):
+    """Make a version of these commits, summed in this order, and of what has been absorbed."""
+
+    keys: Sequence[Key]  # at least one
+    weights: Sequence[float] | None = None  # a factor on each, beside η; by default 1
+
+
+class Absorb(NamedTuple):
+    """Take a commit into the update rule's buffer: it is settled, and makes no version yet."""
+
+    key: Key
+    weight: float = 1.0
+
+
+class Drop(NamedTuple):
+    """Settle a commit without using it; its worker pulls."""
+
+    key: Key
+    reason: str
+
+
+Decision = Merge | Absorb | Drop
+
+
+class Go(NamedTuple):
+    """Let a worker go on after a commit that is settled."""
+
+    pull: bool = True  # reads the global parameters first
+    target: float | None = None  # what it is told from now on; None: as before
+    batch_size: int | None = None  # samples per step from its next pull on; None: as before
+
+
+GO = Go()
+GO_WITHOUT_PULL = Go(pull=False)
+
+
+class Cycle(Enum):
+    """In which order a worker computes, commits and pulls."""
+
+    PUSH_THEN_PULL = "push then pull"  # commit, wait to be released, pull, compute
+    PULL_THEN_PUSH = "pull then push"  # pull beside the local parameters, commit what both make, compute
+    OVERLAPPED = "overlapped"  # compute on while commits and the pulls after them are under way

@@ -1,0 +1,1 @@
+"""Searches for what a scheme is tuned by: commit rate, τ, numbers of local steps."""

@@ -1,0 +1,1 @@
+"""Local rules: how gradients become an update. One file each."""

@@ -1,0 +1,1 @@
+"""Update rules: how commits become a version. One file each."""
