@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
+from adsp_mpi.formulas.momentum import implicit_momentum
 from adsp_mpi.sync.base import Cluster, LossSample, Progress, Scheme, SearchWindow, Setting, SyncOptions
-from adsp_mpi.sync.momentum import implicit_momentum
 from adsp_mpi.sync.rate_search import RateSearch, Window
 
 EPOCH_IN_CHECK_PERIODS = 20  # the paper: 1200 s and 60 s

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge
 
 from adsp_mpi.errors import must
+from adsp_mpi.formulas.momentum import implicit_momentum
 from adsp_mpi.sync.base import Cluster, Progress, Scheme, Setting, SyncOptions
-from adsp_mpi.sync.momentum import implicit_momentum
 from adsp_mpi.sync.offline_search import steps_by_speed
 
 

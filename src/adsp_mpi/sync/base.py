@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Lt
 
 from adsp_mpi.errors import TraceError
+from adsp_mpi.formulas.momentum import explicit_momentum
 from adsp_mpi.plain import from_plain, to_plain
-from adsp_mpi.sync.momentum import explicit_momentum
 
 TICKS_PER_CHECK_PERIOD = 6
 

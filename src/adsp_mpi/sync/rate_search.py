@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from adsp_mpi.formulas.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward, speeds
 from adsp_mpi.sync.base import LossSample, SearchWindow, Setting
-from adsp_mpi.sync.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward, speeds
 
 # Two rates are equally good if their rewards, progress or slopes differ by less: on one and the same curve fits
 # differ by rounding alone, and the climb would go on by chance.

@@ -9,8 +9,8 @@ from scipy.optimize import minimize, nnls
 from scipy.stats import t as student
 
 from adsp_mpi import api
-from adsp_mpi.sync import loss_curve
-from adsp_mpi.sync.loss_curve import LossCurve, fit_loss_curve, loss_slope, predict_time_to, reward
+from adsp_mpi.formulas import loss_curve
+from adsp_mpi.formulas.loss_curve import LossCurve, fit_loss_curve, loss_slope, predict_time_to, reward
 
 
 def curve(a2, b, c):

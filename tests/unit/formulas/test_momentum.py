@@ -4,9 +4,9 @@ import pytest
 from runs import tables
 
 from adsp_mpi import api
+from adsp_mpi.formulas.momentum import explicit_momentum, implicit_momentum, implicit_momentum_from_steps
 from adsp_mpi.sync import scheme_class
 from adsp_mpi.sync.base import Cluster, Setting
-from adsp_mpi.sync.momentum import explicit_momentum, implicit_momentum, implicit_momentum_from_steps
 
 
 @pytest.mark.parametrize("k", [0.25, 0.5, 1, 2, 6, 10])
