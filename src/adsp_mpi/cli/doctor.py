@@ -19,7 +19,7 @@ from adsp_mpi import __version__
 from adsp_mpi.cli.ranks import Ranks
 from adsp_mpi.cli.targets import check_writable, write_text
 from adsp_mpi.config.sections import OutputOptions
-from adsp_mpi.engine.mpi.selftest_findings import Finding, Verdict, finding, worst
+from adsp_mpi.selftest.findings import Finding, Verdict, finding, worst
 
 COLUMNS = 100
 _WHOLE_WORDS: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}  # to be copied
@@ -67,11 +67,11 @@ def _examine(ranks: Ranks | None, folder: Path, give_up: Callable[[Sequence[Find
     if ranks is not None:
         return ranks.examine(folder, give_up)
     try:
-        from adsp_mpi.engine.mpi import selftest
+        from adsp_mpi.selftest import examination
     except (ImportError, RuntimeError) as exc:  # mpi4py looks for the library when it is imported
         mend = "install an MPI beside mpi4py: pip install 'adsp-mpi[mpich]'"
         return [finding("MPI", str(exc).splitlines()[0], broken=mend)]
-    return selftest.lead(None, folder, give_up)
+    return examination.lead(None, folder, give_up)
 
 
 def _existing(folder: Path) -> Path:

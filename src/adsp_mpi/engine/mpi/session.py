@@ -20,7 +20,7 @@ from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.messages import WorkerStart, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
-from adsp_mpi.engine.mpi.room import check_room
+from adsp_mpi.engine.mpi.memory import check_room
 from adsp_mpi.engine.mpi.server import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import limited, polite_barrier, polite_bcast
 from adsp_mpi.engine.mpi.window import End, ServerWindow, Window, WindowParameters, WorkerWindow

@@ -20,15 +20,14 @@ from mpi4py import MPI
 
 from adsp_kernels._jit import cache_directory
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
-from adsp_mpi.engine.mpi import selftest_findings as findings
-from adsp_mpi.engine.mpi import selftest_machine as machine
-from adsp_mpi.engine.mpi import selftest_probes as probes
-from adsp_mpi.engine.mpi.selftest_commits import FLOAT, commits
-from adsp_mpi.engine.mpi.selftest_findings import Facts, Finding, Transfers, Verdict
-from adsp_mpi.engine.mpi.selftest_group import PATIENCE_S, Group, ProbeError
+from adsp_mpi.engine.mpi.memory import free_memory
 from adsp_mpi.engine.mpi.session import send
 from adsp_mpi.engine.mpi.window import Offsets
 from adsp_mpi.errors import AdspError, ConfigError
+from adsp_mpi.selftest import findings, machine, probes
+from adsp_mpi.selftest.commits import FLOAT, commits
+from adsp_mpi.selftest.findings import Facts, Finding, Transfers, Verdict
+from adsp_mpi.selftest.group import PATIENCE_S, Group, ProbeError
 from adsp_mpi.store import selftest as storage
 
 DEADLINE_S = 10.0  # of one probe
@@ -181,7 +180,7 @@ def _of_each(values: list[Facts]) -> list[Finding]:
         findings.cores(values),
         findings.load(values),
         findings.sleeping([each.overshoot_s for each in values]),
-        findings.memory(window_bytes, machine.free_memory()),
+        findings.memory(window_bytes, free_memory()),
         findings.machine_code(str(cache_directory()), are_shared, n_files, machine.is_compiling()),
     ]
 

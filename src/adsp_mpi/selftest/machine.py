@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,7 +18,8 @@ import numba
 from mpi4py import MPI
 
 from adsp_kernels._jit import is_cache_shared
-from adsp_mpi.engine.mpi.selftest_findings import SLEEP_S, Facts
+from adsp_mpi.engine.mpi.memory import cgroup_files
+from adsp_mpi.selftest.findings import SLEEP_S, Facts
 
 _LEVELS = {
     MPI.THREAD_SINGLE: "single",
@@ -26,7 +27,6 @@ _LEVELS = {
     MPI.THREAD_SERIALIZED: "serialized",
     MPI.THREAD_MULTIPLE: "multiple",
 }
-GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _N_SLEEPS = 50
 _SIGNAL_S = 0.5
 _LIBRARIES = {"Open MPI": "Open MPI", "MPICH": "HYDRA", "Intel MPI": "Intel"}  # and what their mpirun says of itself
@@ -56,14 +56,6 @@ def library_name() -> str:
     """Return name and version of the MPI library."""
     name, numbers = MPI.get_vendor()
     return f"{name} {'.'.join(map(str, numbers))}" if name != "unknown" else MPI.Get_library_version().splitlines()[0]
-
-
-def free_memory() -> dict[str, int]:
-    """Return how many bytes are free, by place, on this node and for this process's control group."""
-    free = {"memory": _available_memory()}
-    if Path("/dev/shm").is_dir():
-        free["/dev/shm"] = shutil.disk_usage("/dev/shm").free
-    return free
 
 
 def started_together() -> tuple[int, bool]:
@@ -144,31 +136,10 @@ def _has_signals() -> bool:
 def core_quota() -> float:
     """Return how many cores' worth of time the control groups of this process allow: Linux only."""
     limits = [math.inf]
-    for text in _group_files("cpu.max", "cpu"):  # "200000 100000" or "max 100000"
+    for text in cgroup_files("cpu.max", "cpu"):  # "200000 100000" or "max 100000"
         allowed, _, period = text.partition(" ")
         if allowed != "max":
             limits.append(int(allowed) / int(period))
-    pairs = zip(_group_files("cpu.cfs_quota_us", "cpu"), _group_files("cpu.cfs_period_us", "cpu"), strict=True)
+    pairs = zip(cgroup_files("cpu.cfs_quota_us", "cpu"), cgroup_files("cpu.cfs_period_us", "cpu"), strict=True)
     limits += [int(allowed) / int(period) for allowed, period in pairs if int(allowed) > 0]
     return min(limits)
-
-
-def _available_memory() -> int:
-    """Return the bytes that can be used without swapping, at most what the control groups allow in all."""
-    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    available = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    limits = (*_group_files("memory.max", "memory"), *_group_files("memory.limit_in_bytes", "memory"))
-    return min([available, *(int(limit) for limit in limits if limit != "max")])
-
-
-def _group_files(name: str, controller: str) -> Iterator[str]:
-    """Yield what a file says in each control group of this process that has it, innermost first; versions 1 and 2."""
-    for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        root = GROUPS / (controller if controllers else "")
-        group = root / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if folder.is_relative_to(root) and (folder / name).is_file():
-                yield (folder / name).read_text(encoding="utf-8").strip()

@@ -12,12 +12,12 @@ import numpy as np
 from mpi4py import MPI
 
 from adsp_mpi.engine.messages import Commit, Control, WorkerStatus
-from adsp_mpi.engine.mpi.room import check_room
-from adsp_mpi.engine.mpi.selftest_findings import Transfers
-from adsp_mpi.engine.mpi.selftest_group import PATIENCE_S, Group, ProbeError
+from adsp_mpi.engine.mpi.memory import check_room
 from adsp_mpi.engine.mpi.server import SLEEP_S
 from adsp_mpi.engine.mpi.waiting import Backoff, wait_for
 from adsp_mpi.engine.mpi.window import ServerWindow, Window, WorkerWindow
+from adsp_mpi.selftest.findings import Transfers
+from adsp_mpi.selftest.group import PATIENCE_S, Group, ProbeError
 
 FLOAT = np.dtype("f4")
 VECTOR = 1_000_000  # parameters, 4 MB

@@ -4,8 +4,8 @@ from math import inf
 
 import pytest
 
-from adsp_mpi.engine.mpi import selftest_findings as judge
-from adsp_mpi.engine.mpi.selftest_findings import Facts, Finding, Transfers, Verdict
+from adsp_mpi.selftest import findings as judge
+from adsp_mpi.selftest.findings import Facts, Finding, Transfers, Verdict
 
 OK, SLOW, BROKEN = Verdict.OK, Verdict.SLOW, Verdict.BROKEN
 GOOD = Facts("a", frozenset(range(4)), inf, 4, 0.5, "multiple", True, 1e-4, True)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from adsp_mpi.engine.mpi.selftest_group import PATIENCE_S, Group
 from adsp_mpi.engine.mpi.waiting import polite_barrier, wait_for
 from adsp_mpi.engine.mpi.window import LINE
+from adsp_mpi.selftest.group import PATIENCE_S, Group
 
 ASLEEP_S = 0.4  # rank 0, without MPI; the others begin a tenth of it later
 _LATE_S = 0.3  # rank 0, when the others wait for it
