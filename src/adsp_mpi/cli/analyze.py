@@ -19,9 +19,9 @@ from adsp_mpi.analysis.tables import Style, Table, joined, table
 from adsp_mpi.cli.analyze_parameters import checkpoint_tables_of, local_model_tables
 from adsp_mpi.cli.figures import FigureOption, check_target, draw
 from adsp_mpi.cli.options import FormatOption, as_style
-from adsp_mpi.cli.recorded import recorded
 from adsp_mpi.cli.targets import check_file, write_text
 from adsp_mpi.errors import TraceError, must
+from adsp_mpi.runs.reading import recorded
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import RecordedTrace
 

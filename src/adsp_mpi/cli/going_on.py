@@ -9,7 +9,7 @@ import typer
 
 from adsp_mpi.config.sections import Config
 from adsp_mpi.errors import must
-from adsp_mpi.interrupted import Tables, changes_to, continued, is_finished
+from adsp_mpi.runs.resuming import Tables, changes_to, continued, is_finished
 from adsp_mpi.store.run_folder import RunFolder
 
 ResumeOption = Annotated[

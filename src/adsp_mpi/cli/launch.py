@@ -24,7 +24,7 @@ from adsp_mpi.cli.resume import resume
 from adsp_mpi.cli.supervise import Job
 from adsp_mpi.cli.train import train
 from adsp_mpi.errors import ConfigError, must
-from adsp_mpi.interrupted import is_finished
+from adsp_mpi.runs.resuming import is_finished
 from adsp_mpi.store.run_folder import RunFolder
 
 FINAL = (0, 2, 130)  # done or stopped on request, refused, interrupted: exit statuses after which all is said

@@ -10,11 +10,11 @@ import typer
 from numpy.typing import NDArray
 
 from adsp_mpi.cli.options import RunsArgument
-from adsp_mpi.cli.recorded import recorded
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import Replayed
 from adsp_mpi.engine.replay import replay as carry_out
 from adsp_mpi.engine.testbed import assemble
+from adsp_mpi.runs.reading import recorded
 from adsp_mpi.store.checkpoint import Checkpoint
 from adsp_mpi.store.environment import differences, environment
 from adsp_mpi.store.kept import final_checkpoint

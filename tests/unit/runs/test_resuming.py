@@ -150,7 +150,7 @@ def test_a_stop_whose_checkpoint_cannot_be_written_is_an_error(tmp_path, monkeyp
     def full(*args, **kwargs):
         raise TraceError("checkpoint must be a file that can be written")
 
-    monkeypatch.setattr("adsp_mpi.recording.write_checkpoint", full)
+    monkeypatch.setattr("adsp_mpi.runs.recording.write_checkpoint", full)
     with pytest.raises(TraceError, match="can be written"):
         stopped(tmp_path, "cut", 0.3)
 
@@ -164,7 +164,7 @@ def test_checkpoints_that_cannot_be_written_on_the_way_are_said_and_tried_again(
             raise TraceError("checkpoint must be a file that can be written")
         write_checkpoint(*args, **kwargs)
 
-    monkeypatch.setattr("adsp_mpi.recording.write_checkpoint", full_at_first)
+    monkeypatch.setattr("adsp_mpi.runs.recording.write_checkpoint", full_at_first)
     said = []
     api.simulate(config(tmp_path, "x", checkpoint_interval_s=1e-6), say=said.append)
     assert said == ["no checkpoint: checkpoint must be a file that can be written"]
