@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from adsp_mpi.cli import doctor
 from adsp_mpi.cli.app import run
+from adsp_mpi.cli.commands import doctor
 from adsp_mpi.selftest.findings import Finding, Verdict
 from adsp_mpi.store import selftest as storage
 

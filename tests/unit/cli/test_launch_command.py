@@ -13,10 +13,10 @@ from uuid import uuid4
 
 import pytest
 
-from adsp_mpi.cli import supervise
 from adsp_mpi.cli.app import run
-from adsp_mpi.cli.launch import Supervisor, in_words
-from adsp_mpi.cli.supervise import SHARED_MEMORY, Job, marked
+from adsp_mpi.cli.commands.launch import Supervisor, in_words
+from adsp_mpi.launching import job
+from adsp_mpi.launching.job import SHARED_MEMORY, Job, marked
 
 # Carries out one line of a script per start: `checkpoint` makes one, `die` ends it like kill -9.
 FAKE_MPIRUN = """#!{python}
@@ -246,7 +246,7 @@ def test_handlers_are_those_of_before_afterwards(supervise_fake):
 def test_mpirun_is_told_when_launch_itself_is_killed(fake, tmp_path):
     fake.plays("wait_for(signal.SIGTERM)")
     supervisor = f"Supervisor([{str(fake.program)!r}], Path('x'), 4, 3).run()"
-    code = f"from pathlib import Path; from adsp_mpi.cli.launch import Supervisor; {supervisor}"
+    code = f"from pathlib import Path; from adsp_mpi.cli.commands.launch import Supervisor; {supervisor}"
     with (tmp_path / "said").open("w") as said:
         launched = subprocess.Popen([sys.executable, "-c", code], stdout=said)
     fake.wait_until_ready()
@@ -313,9 +313,9 @@ def test_files_of_others_stay(fake, shm_name, whose):
 
 
 def test_a_file_that_nobody_claims_is_soon_nobody_s_business(fake, shm_name, monkeypatch):
-    monkeypatch.setattr(supervise, "_UNCLAIMED_S", 0.2)
+    monkeypatch.setattr(job, "_UNCLAIMED_S", 0.2)
     looks = []
-    monkeypatch.setattr(supervise, "_mapped_by", lambda pid: looks.append(pid) or iter(()))
+    monkeypatch.setattr(job, "_mapped_by", lambda pid: looks.append(pid) or iter(()))
     start(fake, f"Path('/dev/shm/{shm_name}').touch(); time.sleep(1.5); die()")
     assert 1 <= len(looks) <= 10
 

@@ -18,12 +18,12 @@ from typing import Annotated, Any
 
 import typer
 
+from adsp_mpi.cli.commands.resume import resume
+from adsp_mpi.cli.commands.train import train
 from adsp_mpi.cli.options import read_job, with_shorthands, words_of
 from adsp_mpi.cli.ranks import with_command
-from adsp_mpi.cli.resume import resume
-from adsp_mpi.cli.supervise import Job
-from adsp_mpi.cli.train import train
 from adsp_mpi.errors import ConfigError, must
+from adsp_mpi.launching.job import Job
 from adsp_mpi.runs.resuming import is_finished
 from adsp_mpi.store.run_folder import RunFolder
 
