@@ -18,7 +18,7 @@ from typing import Any
 import mpi4py
 from mpi4py import MPI
 
-from adsp_kernels._jit import cache_directory
+from adsp_kernels.jit import cache_directory
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.mpi.memory import free_memory
 from adsp_mpi.engine.mpi.session import send

@@ -17,7 +17,7 @@ from typing import Any
 import numba
 from mpi4py import MPI
 
-from adsp_kernels._jit import is_cache_shared
+from adsp_kernels.jit import is_cache_shared
 from adsp_mpi.engine.mpi.memory import cgroup_files
 from adsp_mpi.selftest.findings import SLEEP_S, Facts
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from mpi4py import MPI
 
-from adsp_kernels._jit import is_cache_shared
+from adsp_kernels.jit import is_cache_shared
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.messages import WorkerStart, WorkerStatus
