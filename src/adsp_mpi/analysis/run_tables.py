@@ -11,7 +11,7 @@ import numpy.typing as npt
 from adsp_mpi.analysis import metrics
 from adsp_mpi.analysis.summary import SUMMARY, summarize
 from adsp_mpi.analysis.tables import Table, cell, from_columns
-from adsp_mpi.formulas.loss_curve import CONFIDENCE, Prediction, predict_time_to
+from adsp_mpi.formulas.loss_prediction import CONFIDENCE, Prediction, predict_time_to
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import TraceView
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from adsp_mpi.formulas.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward, speeds
+from adsp_mpi.formulas.loss_curve import reward
+from adsp_mpi.formulas.loss_fit import MIN_SAMPLES, fit_loss_curve, loss_slope, speeds
 from adsp_mpi.sync.base import LossSample, SearchWindow, Setting
 
 # Two rates are equally good if their rewards, progress or slopes differ by less: on one and the same curve fits
