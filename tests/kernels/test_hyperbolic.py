@@ -7,7 +7,7 @@ import pytest
 
 from adsp_kernels.hyperbolic import tanh, tanh_lanes
 from adsp_kernels.jit import kernel
-from adsp_kernels.vector.lanes import vector_code
+from adsp_kernels.vector.code import vector_code
 
 IS_COMPILED = hasattr(kernel(lambda x: x), "py_func")
 

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adsp_kernels.jit import kernel
-from adsp_kernels.vector.lanes import LANES, Index, Machine, Memory, State, Vector, registers, vector_code
+from adsp_kernels.vector.code import vector_code
+from adsp_kernels.vector.lanes import LANES, Index, Memory, Vector, registers
 from adsp_kernels.vector.lrn import normalised
+from adsp_kernels.vector.machine import Machine, State
 
 Floats = NDArray[np.floating[Any]]
 Scalar = np.floating[Any]

@@ -15,7 +15,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from adsp_kernels.vector.lanes import LANES, Index, Machine, Memory, Vector, vector_code
+from adsp_kernels.vector.code import vector_code
+from adsp_kernels.vector.lanes import LANES, Index, Memory, Vector
+from adsp_kernels.vector.machine import Machine
 
 Term = Vector | None
 """A number of a line in 16 channels; None is a zero that costs nothing."""

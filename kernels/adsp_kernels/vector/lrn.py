@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adsp_kernels.jit import kernel
-from adsp_kernels.vector.lanes import LANES, Index, Machine, Memory, Vector, vector_code
+from adsp_kernels.vector.code import vector_code
+from adsp_kernels.vector.lanes import LANES, Index, Memory, Vector
+from adsp_kernels.vector.machine import Machine
 
 Floats = NDArray[np.floating[Any]]
 Scalar = np.floating[Any]

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from adsp_kernels.hyperbolic import tanh_lanes
 from adsp_kernels.jit import kernel
-from adsp_kernels.vector.lanes import LANES, vector_code
+from adsp_kernels.vector.code import vector_code
+from adsp_kernels.vector.lanes import LANES
 from adsp_kernels.vector.tiles import HEIGHTS, add_product, add_terms, cover
 
 Floats = NDArray[np.float32]

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from adsp_kernels.jit import kernel
 from adsp_kernels.plain import regularise
-from adsp_kernels.vector.lanes import LANES, vector_code
+from adsp_kernels.vector.code import vector_code
+from adsp_kernels.vector.lanes import LANES
 from adsp_kernels.vector.tiles import store_product
 
 Floats = NDArray[np.float32]

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adsp_kernels.jit import kernel
+from adsp_kernels.vector.code import vector_code
 from adsp_kernels.vector.fourier import IMAGINARY, frequencies, scratch_size, transform
-from adsp_kernels.vector.lanes import LANES, Index, Machine, Memory, Vector, registers, vector_code
+from adsp_kernels.vector.lanes import LANES, Index, Memory, Vector, registers
+from adsp_kernels.vector.machine import Machine
 
 Floats = NDArray[np.floating[Any]]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adsp_kernels.vector.lanes import LANES, vector_code
+from adsp_kernels.vector.code import vector_code
+from adsp_kernels.vector.lanes import LANES
 
 HEIGHTS = {4: (6, 2, 1), 1: (8, 1)}
 """Rows of tiles, by their width in vectors. 24 sums, four vectors of B and one element of A are within 32 registers;

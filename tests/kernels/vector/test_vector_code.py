@@ -8,7 +8,7 @@ import pytest
 from numba.core.errors import TypingError
 
 from adsp_kernels.jit import kernel
-from adsp_kernels.vector.lanes import vector_code
+from adsp_kernels.vector.code import vector_code
 
 pytestmark = pytest.mark.skipif(not hasattr(kernel(lambda x: x), "py_func"), reason="vector code is machine code")
 
