@@ -24,7 +24,7 @@ from adsp_mpi.engine.mpi.memory import free_memory
 from adsp_mpi.engine.mpi.session import send
 from adsp_mpi.engine.mpi.window import Offsets
 from adsp_mpi.errors import AdspError, ConfigError
-from adsp_mpi.selftest import findings, machine, probes
+from adsp_mpi.selftest import findings, judge_machine, judge_mpi, machine, probes
 from adsp_mpi.selftest.commits import FLOAT, commits
 from adsp_mpi.selftest.findings import Facts, Finding, Transfers, Verdict
 from adsp_mpi.selftest.group import PATIENCE_S, Group, ProbeError
@@ -115,7 +115,7 @@ def lead(world: MPI.Intracomm | None, output: Path, give_up: GiveUp) -> list[Fin
             with watched(probe.name):
                 found += probe.judge(group.meet(probe.measure(group)))
     with watched("HDF5"):
-        found += [_blas(), _storage(output), findings.environment(machine.environment(findings.WATCHED))]
+        found += [_blas(), _storage(output), judge_machine.environment(machine.environment(judge_machine.WATCHED))]
     if not is_alone:
         with watched("end"):
             group.meet(reply=findings.worst(found) is Verdict.BROKEN)
@@ -160,13 +160,13 @@ def _end_job(comm: MPI.Intracomm) -> None:
 
 def _library(comm: MPI.Intracomm) -> list[Finding]:
     """MPI; whether the ranks are as many as were started; in one process what could start more."""
-    library = findings.library(machine.library_name(), MPI.Get_version(), mpi4py.__version__)
-    ranks = findings.world(comm.size, *machine.started_together())
+    library = judge_mpi.library(machine.library_name(), MPI.Get_version(), mpi4py.__version__)
+    ranks = judge_mpi.world(comm.size, *machine.started_together())
     if comm.size > 1:
         return [library, ranks]
     mpirun = machine.find_mpirun()
     fits = mpirun is not None and machine.fits_library(mpirun)
-    return [library, ranks, findings.launcher(str(mpirun or ""), fits, machine.find_srun())]
+    return [library, ranks, judge_mpi.launcher(str(mpirun or ""), fits, machine.find_srun())]
 
 
 def _of_each(values: list[Facts]) -> list[Finding]:
@@ -175,41 +175,41 @@ def _of_each(values: list[Facts]) -> list[Finding]:
     n_files = sum(1 for _ in cache_directory().rglob("*.nbc"))
     are_shared = [each.is_cache_shared for each in values]
     return [
-        findings.threads([each.thread_level for each in values]),
-        findings.signals(values),
-        findings.cores(values),
-        findings.load(values),
-        findings.sleeping([each.overshoot_s for each in values]),
-        findings.memory(window_bytes, free_memory()),
-        findings.machine_code(str(cache_directory()), are_shared, n_files, machine.is_compiling()),
+        judge_mpi.threads([each.thread_level for each in values]),
+        judge_mpi.signals(values),
+        judge_machine.cores(values),
+        judge_machine.load(values),
+        judge_machine.sleeping([each.overshoot_s for each in values]),
+        judge_machine.memory(window_bytes, free_memory()),
+        judge_machine.machine_code(str(cache_directory()), are_shared, n_files, machine.is_compiling()),
     ]
 
 
 def _of_windows(values: list[dict[str, str]]) -> list[Finding]:
-    return [findings.windows({kind: max(errors[kind] for errors in values) for kind in values[0]})]
+    return [judge_mpi.windows({kind: max(errors[kind] for errors in values) for kind in values[0]})]
 
 
 def _of_words(values: list[tuple[int, int, int]]) -> list[Finding]:
-    return [findings.words(*(sum(column) for column in zip(*values, strict=True)))]
+    return [judge_mpi.words(*(sum(column) for column in zip(*values, strict=True)))]
 
 
 def _of_progress(values: list[tuple[str, float]]) -> list[Finding]:
     nodes, waits_s = zip(*values, strict=True)
-    return [findings.progress(waits_s[1:], probes.ASLEEP_S, len(set(nodes)) == 1)]
+    return [judge_mpi.progress(waits_s[1:], probes.ASLEEP_S, len(set(nodes)) == 1)]
 
 
 def _of_commits(values: list[Transfers | None]) -> list[Finding]:
     found = [value for value in values if value is not None]
-    return [findings.round_trip(found), findings.bandwidth(found)]
+    return [judge_mpi.round_trip(found), judge_mpi.bandwidth(found)]
 
 
 def _of_waits(values: list[tuple[float, float]]) -> list[Finding]:
     blocking, polite = zip(*values[1:], strict=True)
-    return [findings.waiting(blocking, polite)]
+    return [judge_mpi.waiting(blocking, polite)]
 
 
 def _of_clocks(values: list[dict[int, float]]) -> list[Finding]:
-    return [findings.clocks(values[0])]
+    return [judge_mpi.clocks(values[0])]
 
 
 PROBES = (
@@ -227,10 +227,10 @@ def _blas() -> Finding:
     outside = machine.blas_threads()
     with reproducible_arithmetic():
         inside = machine.blas_threads()
-    return findings.blas(outside, inside, machine.numba_threads())
+    return judge_machine.blas(outside, inside, machine.numba_threads())
 
 
 def _storage(folder: Path) -> Finding:
     facts = storage.measure(folder, CNN_PARAMETERS)
     size = CNN_PARAMETERS * FLOAT.itemsize
-    return findings.storage(facts.versions, str(folder), facts.save_s, size, facts.error, facts.has_locks)
+    return judge_machine.storage(facts.versions, str(folder), facts.save_s, size, facts.error, facts.has_locks)
