@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from adsp_mpi.engine.server import Server
     from adsp_mpi.engine.signals import StopRequest
-    from adsp_mpi.runs.recording import Result
+    from adsp_mpi.runs.result import Result
     from adsp_mpi.runs.resuming import Interrupted
 
 Tables = Mapping[str, Mapping[str, Any]]

@@ -13,7 +13,7 @@ from adsp_mpi.errors import AdspError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-    from adsp_mpi.runs.recording import Result
+    from adsp_mpi.runs.result import Result
     from adsp_mpi.selftest.findings import Finding
 
 MEETING_S = 20.0  # wall seconds in which ranks that end for the same reason are expected to do so

@@ -1,4 +1,4 @@
-"""What a run leaves: the run folder, filled while the run goes on, and the result handed back. Rank 0 only."""
+"""What a run leaves: the run folder, filled while the run goes on. Rank 0 only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.config.load import repeatable, to_toml
@@ -22,8 +18,9 @@ from adsp_mpi.engine.server_state import check_state
 from adsp_mpi.engine.signals import StopRequest
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.errors import TraceError
-from adsp_mpi.models.layout import Layout
 from adsp_mpi.plain import from_plain
+from adsp_mpi.runs import names
+from adsp_mpi.runs.result import Result
 from adsp_mpi.store.checkpoint import write_checkpoint
 from adsp_mpi.store.environment import environment
 from adsp_mpi.store.kept import discard_later, prune_checkpoints
@@ -31,34 +28,8 @@ from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import Attribute, Trace, TraceView
 from adsp_mpi.store.trace_file import TraceFile, read_trace
 
-Array = NDArray[Any]
 Observer = Callable[[Server, float], None]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Result:
-    """A run that has ended.
-
-    Attributes
-    ----------
-    summary : the numbers of ``summary.json``, see docs/file-format.md
-    parameters : shape (n_params,), the final global parameters
-    layout : their named views
-    trace : what was recorded
-    folder : where it was written; None for a run that left nothing
-    """
-
-    summary: Mapping[str, Any]
-    parameters: Array
-    layout: Layout
-    trace: TraceView
-    folder: Path | None
-
-    def save_npz(self, path: Path | str) -> None:
-        """Write the final weights as one named array each, for `numpy.load`."""
-        arrays: dict[str, Any] = self.layout.views(self.parameters)
-        np.savez(path, **arrays)
 
 
 class Recording(Recorder):
@@ -130,7 +101,7 @@ class Recording(Recorder):
             testbed.scheme().restore(_server_state(self._start)["scheme"])
             self._open_trace(testbed)  # now, so that a second process that goes on with the run is told in time
         elif self._write and self._folder is None:
-            label = f"{self._config.scheme}-{testbed.model.name}".replace("_", "-")
+            label = names.label(self._config.scheme, testbed.model.name)
             self._folder = RunFolder.create(Path(self._config.output.dir), self._config.output.name, label)
             self._write_config(testbed)
 

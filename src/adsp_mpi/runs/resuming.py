@@ -14,6 +14,7 @@ from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.outcome import Snapshot
 from adsp_mpi.errors import ConfigError, TraceError, must
 from adsp_mpi.plain import from_plain
+from adsp_mpi.runs.names import on_workers
 from adsp_mpi.store.checkpoint import Checkpoint
 from adsp_mpi.store.kept import newest_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
@@ -61,9 +62,9 @@ def continued(folder: RunFolder, n_workers: int | None) -> RunFolder:
     n_workers : workers that there are now; None for as many as there were
     """
     before = read_tables(folder.config_toml, called=folder.config_toml.name).get("run", {}).get("workers")
-    if n_workers in (None, before):
+    if n_workers is None or n_workers == before:
         return folder
-    other = RunFolder(folder.path.with_name(f"{folder.path.name}-on-{n_workers}"))
+    other = RunFolder(on_workers(folder.path, n_workers))
     return other if other.config_toml.is_file() else folder
 
 
@@ -194,7 +195,7 @@ def _on_other_workers(
     n_before = config.run.workers
     if checkpoint is None:
         raise must("number of workers", f"{n_before} as before: there is no checkpoint to start others from", n_workers)
-    other = folder.path.with_name(f"{folder.path.name}-on-{n_workers}")
+    other = on_workers(folder.path, n_workers)
     config = replace(
         config,
         run=replace(config.run, workers=n_workers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +11,20 @@ from typing import Annotated, Any
 import typer
 
 from adsp_mpi.analysis.remarks import remarks
-from adsp_mpi.analysis.report import comparison, run_report, run_state
+from adsp_mpi.analysis.report import comparison, run_report
 from adsp_mpi.analysis.run_tables import run_tables
-from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.analysis.tables import Style, Table, joined, table
 from adsp_mpi.cli.analyze_parameters import checkpoint_tables_of, local_model_tables
 from adsp_mpi.cli.figures import FigureOption, check_target, draw
 from adsp_mpi.cli.options import FormatOption, as_style
 from adsp_mpi.cli.targets import check_file, write_text
-from adsp_mpi.errors import TraceError, must
-from adsp_mpi.runs.reading import recorded
+from adsp_mpi.errors import must
+from adsp_mpi.runs.names import short_names
+from adsp_mpi.runs.reading import read_run
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import RecordedTrace
 
 _LAST_ROWS = 10  # of the local models, which are as many as commits
-_FROM_SUMMARY = ("test_loss", "test_accuracy", "stop_reason")  # what the trace does not know
 
 PathsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, or ckpt-*.h5 files.")]
 CsvOption = Annotated[
@@ -72,7 +70,8 @@ def analyze(
         _make_folder(csv)
         _show(checkpoint_tables_of(paths), chosen, csv)
         return
-    found = [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
+    read = [read_run(RunFolder.open(path)) for path in paths]
+    found = [_Run(name, **vars(run)) for name, run in zip(short_names(paths), read, strict=True)]
     check_target(figure)
     check_file("--html", html, (".html", ".htm"))
     check_file("--timeline", timeline, (".json",))
@@ -104,25 +103,6 @@ def _refuse_for_checkpoints(paths: Sequence[Path], options: Mapping[str, object]
     for option, value in options.items():
         if value:
             raise must(option, "left out with checkpoints: it is for folders of runs", str(value))
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of the folders; if two are the same, the paths."""
-    names = [Path(os.path.realpath(path)).name for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
-
-
-def _read(path: Path, name: str) -> _Run:
-    folder = RunFolder.open(path)
-    trace, configuration, _ = recorded(folder)
-    target = configuration.get("stop", {}).get("target_loss")
-    if not isinstance(target, int | float | None):
-        raise TraceError(f"trace must hold configuration and environment, got target_loss {target!r} in {str(path)!r}")
-    target_loss = None if target is None else float(target)
-    stored = folder.read_summary() if folder.summary.is_file() and not trace.is_being_written else {}
-    summary = summarize(trace, target_loss)
-    summary |= {key: stored[key] for key in _FROM_SUMMARY if stored.get(key) is not None}
-    return _Run(name, trace, summary, run_state(trace, trace.is_being_written, bool(stored.get("finished", True))))
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------
