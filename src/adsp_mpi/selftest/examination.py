@@ -24,6 +24,7 @@ from adsp_mpi.engine.mpi.memory import free_memory
 from adsp_mpi.engine.mpi.session import send
 from adsp_mpi.engine.mpi.window import Offsets
 from adsp_mpi.errors import AdspError, ConfigError
+from adsp_mpi.launching.launcher import find_mpirun
 from adsp_mpi.selftest import findings, judge_machine, judge_mpi, machine, probes
 from adsp_mpi.selftest.commits import FLOAT, commits
 from adsp_mpi.selftest.findings import Facts, Finding, Transfers, Verdict
@@ -164,9 +165,9 @@ def _library(comm: MPI.Intracomm) -> list[Finding]:
     ranks = judge_mpi.world(comm.size, *machine.started_together())
     if comm.size > 1:
         return [library, ranks]
-    mpirun = machine.find_mpirun()
+    mpirun = find_mpirun()
     fits = mpirun is not None and machine.fits_library(mpirun)
-    return [library, ranks, judge_mpi.launcher(str(mpirun or ""), fits, machine.find_srun())]
+    return [library, ranks, judge_mpi.launcher(mpirun or "", fits, machine.find_srun())]
 
 
 def _of_each(values: list[Facts]) -> list[Finding]:

@@ -7,10 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -66,15 +64,6 @@ def started_together() -> tuple[int, bool]:
     return 1, False
 
 
-def find_mpirun() -> Path | None:
-    """Return the launcher beside this Python, else the one in PATH."""
-    beside = Path(sys.executable).with_name("mpirun")
-    if os.access(beside, os.X_OK):
-        return beside
-    found = shutil.which("mpirun")
-    return Path(found) if found else None
-
-
 def find_srun() -> str:
     """Return Slurm's launcher, empty if it is missing."""
     return shutil.which("srun") or ""
@@ -85,7 +74,7 @@ def environment(names: Sequence[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def fits_library(mpirun: Path) -> bool:
+def fits_library(mpirun: str) -> bool:
     """Whether a launcher is of the library's kind, or of a kind that is not known."""
     expected = _LIBRARIES.get(vendor())
     try:

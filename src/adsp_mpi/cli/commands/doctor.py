@@ -19,6 +19,7 @@ from adsp_mpi import __version__
 from adsp_mpi.cli.ranks import Ranks
 from adsp_mpi.cli.targets import check_writable, write_text
 from adsp_mpi.config.sections import OutputOptions
+from adsp_mpi.launching.launcher import find_mpirun
 from adsp_mpi.selftest.findings import Finding, Verdict, finding, worst
 
 COLUMNS = 100
@@ -110,7 +111,7 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 def rest() -> str:
     """Return what to type for the checks that one process cannot make."""
-    mpirun = shutil.which(str(Path(sys.executable).with_name("mpirun"))) or shutil.which("mpirun")
+    mpirun = find_mpirun()
     if mpirun is None:
         return "for the checks between ranks mpirun is missing: neither beside python nor in PATH"
     python = "python" if shutil.which("python") == sys.executable else sys.executable

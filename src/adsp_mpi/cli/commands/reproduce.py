@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from adsp_mpi.errors import must
 from adsp_mpi.experiments.description import names, read_experiment, study
 from adsp_mpi.experiments.real import RealTime
 from adsp_mpi.experiments.reproduction import Reproduction
+from adsp_mpi.launching.launcher import find_mpirun
 from adsp_mpi.store.files import reason
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="An experiment, or a TOML file like theirs.")]
@@ -82,6 +82,5 @@ def reproduce(
 def _real_time(time_scale: float | None, launcher: str | None) -> RealTime:
     if time_scale is not None and not time_scale > 0:
         raise must("--time-scale", "> 0", time_scale)
-    beside = Path(sys.executable).with_name("mpirun")
     words = words_of("--launcher", launcher or "")
-    return RealTime(words or [str(beside) if beside.exists() else "mpirun"], time_scale)
+    return RealTime(words or [find_mpirun() or "mpirun"], time_scale)
