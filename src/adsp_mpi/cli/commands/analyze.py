@@ -14,9 +14,9 @@ from adsp_mpi.analysis.remarks import remarks
 from adsp_mpi.analysis.report import comparison, run_report
 from adsp_mpi.analysis.run_tables import run_tables
 from adsp_mpi.analysis.tables import Style, Table, joined, table
-from adsp_mpi.cli.analyze_parameters import checkpoint_tables_of, local_model_tables
 from adsp_mpi.cli.figures import FigureOption, check_target, draw
 from adsp_mpi.cli.options import FormatOption, as_style
+from adsp_mpi.cli.parameter_tables import checkpoint_tables_of, local_model_tables
 from adsp_mpi.cli.targets import check_file, write_text
 from adsp_mpi.errors import must
 from adsp_mpi.runs.names import short_names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from adsp_mpi import api
 from adsp_mpi.cli.closing import close
-from adsp_mpi.cli.going_on import ResumeOption, to_go_on
 from adsp_mpi.cli.options import (
     ConfigOption,
     DataDirOption,
@@ -17,6 +16,7 @@ from adsp_mpi.cli.options import (
     with_shorthands,
 )
 from adsp_mpi.cli.progress import progress
+from adsp_mpi.cli.resume_option import ResumeOption, to_go_on
 from adsp_mpi.engine.signals import StopRequest
 
 

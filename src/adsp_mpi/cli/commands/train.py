@@ -6,7 +6,6 @@ import typer
 
 from adsp_mpi import api
 from adsp_mpi.cli.closing import close
-from adsp_mpi.cli.going_on import ResumeOption, to_go_on
 from adsp_mpi.cli.options import (
     ConfigOption,
     DataDirOption,
@@ -19,6 +18,7 @@ from adsp_mpi.cli.options import (
 )
 from adsp_mpi.cli.progress import progress
 from adsp_mpi.cli.ranks import Ranks
+from adsp_mpi.cli.resume_option import ResumeOption, to_go_on
 from adsp_mpi.engine.signals import StopRequest
 
 
