@@ -23,7 +23,8 @@ import numpy as np
 from launch import flags, is_open_mpi, job_environ, mpirun
 
 from adsp_mpi.cli.app import run
-from adsp_mpi.cli.supervise import SharedMemory, marked
+from adsp_mpi.launching.processes import marked
+from adsp_mpi.launching.shared_memory import SharedMemory
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace_reading import read_trace

@@ -8,8 +8,10 @@ from functools import cache
 
 import numpy as np
 
-from adsp_kernels._jit import kernel
-from adsp_kernels.vector import LANES, Index, Machine, Memory, vector_code
+from adsp_kernels.jit import kernel
+from adsp_kernels.vector.code import vector_code
+from adsp_kernels.vector.lanes import LANES, Index, Memory
+from adsp_kernels.vector.machine import Machine
 
 TURNS = 300_000
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels._jit import kernel
+from adsp_kernels.jit import kernel
 
 Floats = NDArray[np.floating[Any]]
 Bits = NDArray[np.unsignedinteger[Any]]

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels._jit import kernel
+from adsp_kernels.jit import kernel
 
 # numba makes a float64 of uint64 with int64: all arithmetic is on np.uint64, and every argument is converted first
 Word = int | np.uint64

@@ -13,7 +13,7 @@ from numba import types
 from numba.core.cgutils import alloca_once, get_or_insert_function
 from numba.extending import intrinsic
 
-from adsp_kernels._jit import kernel
+from adsp_kernels.jit import kernel
 
 FLUSH_TO_ZERO, DENORMALS_ARE_ZERO = 1 << 15, 1 << 6  # bits of x86's control register for vector arithmetic
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels._jit import kernel
 from adsp_kernels.counter_rng import CROPS, sequence_key, splitmix64
+from adsp_kernels.jit import kernel
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from adsp_mpi.engine.server import Server
     from adsp_mpi.engine.signals import StopRequest
-    from adsp_mpi.interrupted import Interrupted
-    from adsp_mpi.recording import Result
+    from adsp_mpi.runs.result import Result
+    from adsp_mpi.runs.resuming import Interrupted
 
 Tables = Mapping[str, Mapping[str, Any]]
 Say = Callable[[str], None]
@@ -63,7 +63,7 @@ def train(
     """
 
     def begin(ranks: MPI.Intracomm) -> Interrupted:
-        from adsp_mpi.interrupted import Interrupted
+        from adsp_mpi.runs.resuming import Interrupted
 
         return Interrupted(_whole(config), None, None)
 
@@ -93,7 +93,7 @@ def simulate(
     ConfigError
         if the run is not possible
     """
-    from adsp_mpi.interrupted import Interrupted
+    from adsp_mpi.runs.resuming import Interrupted
 
     return _simulate(Interrupted(_whole(config), None, None), write, observe, say, stop)
 
@@ -115,7 +115,7 @@ def resume(
     ----------
     folder : what the run has left
     comm : by default ``MPI.COMM_WORLD``
-    changes : sections with new values, of what does not change the run until now: see `interrupted.CHANGEABLE`
+    changes : sections with new values, of what does not change the run until now: see `runs.resuming.CHANGEABLE`
     observe, say, stop : see `train`
 
     Returns
@@ -131,7 +131,7 @@ def resume(
 
     def begin(ranks: MPI.Intracomm) -> Interrupted:
         from adsp_mpi.engine.mpi.session import check_world
-        from adsp_mpi.interrupted import reopened
+        from adsp_mpi.runs.resuming import reopened
 
         check_world(ranks)
         return reopened(Path(folder), changes or {}, "mpi", ranks.size - 1, say)
@@ -148,7 +148,7 @@ def resume_simulation(
     stop: StopRequest | None = None,
 ) -> Result:
     """Go on with an interrupted simulation: it ends as if it had not been interrupted; see `resume`."""
-    from adsp_mpi.interrupted import reopened
+    from adsp_mpi.runs.resuming import reopened
 
     return _simulate(reopened(Path(folder), changes or {}, "virtual", None, say), True, observe, say, stop)
 
@@ -171,7 +171,7 @@ def _on_ranks(
         session.follow(own)
         return None
 
-    from adsp_mpi.recording import Recording
+    from adsp_mpi.runs.recording import Recording
 
     try:
         run = begin(own)
@@ -204,7 +204,7 @@ def _simulate(run: Interrupted, write: bool, observe: Observe | None, say: Say, 
     from adsp_mpi.devices import profile_size
     from adsp_mpi.engine.testbed import assemble, warm_up
     from adsp_mpi.engine.virtual.driver import VirtualDriver
-    from adsp_mpi.recording import Recording
+    from adsp_mpi.runs.recording import Recording
 
     n_workers = run.config.run.workers
     if n_workers == "auto":

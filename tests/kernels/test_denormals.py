@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adsp_kernels import denormals
-from adsp_kernels._jit import kernel
+from adsp_kernels.jit import kernel
 
 needs_x86 = pytest.mark.skipif(not denormals.IS_POSSIBLE, reason="only compiled code on x86 can set the register")
 

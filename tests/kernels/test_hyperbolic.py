@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adsp_kernels._jit import kernel
 from adsp_kernels.hyperbolic import tanh, tanh_lanes
-from adsp_kernels.vector import vector_code
+from adsp_kernels.jit import kernel
+from adsp_kernels.vector.code import vector_code
 
 IS_COMPILED = hasattr(kernel(lambda x: x), "py_func")
 

@@ -15,18 +15,19 @@ import adsp_kernels
 PROGRAM = """
 import numba, numpy as np
 before = numba.config.CACHE_DIR
-from adsp_kernels import _jit, commit
+from adsp_kernels import jit, commit
 commit.bit_sum(np.arange(5, dtype=np.uint32))
 stats = commit.bit_sum.stats
 assert numba.config.CACHE_DIR == before
-print(_jit.cache_directory(), _jit.is_cache_shared(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+print(jit.cache_directory(), jit.is_cache_shared(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
 # holds the lock, tells so, and compiles a kernel for the type it is told
 ALONE = """
 import sys, numpy as np
-from adsp_kernels import _jit, dense
-with _jit.compiling_alone():
+from adsp_kernels import jit
+from adsp_kernels.plain import dense
+with jit.compiling_alone():
     print("alone", flush=True)
     sys.stdin.readline()
     x = np.ones((2, 3), sys.argv[1])

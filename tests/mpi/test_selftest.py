@@ -8,8 +8,9 @@ from math import inf
 import pytest
 from mpi4py import MPI
 
-from adsp_mpi.engine.mpi import selftest_commits, selftest_machine, selftest_probes
-from adsp_mpi.engine.mpi.selftest_group import Group, ProbeError
+from adsp_mpi.engine.mpi import memory
+from adsp_mpi.selftest import commits, machine, probes
+from adsp_mpi.selftest.group import Group, ProbeError
 
 COMM = MPI.COMM_WORLD
 
@@ -22,12 +23,12 @@ def probed(probe):
 @pytest.mark.anympi
 @pytest.mark.parallel([2])
 def test_facts_and_transfers_of_two_ranks():
-    for facts in probed(lambda group: selftest_machine.facts()):
+    for facts in probed(lambda group: machine.facts()):
         assert facts.has_signals
         assert facts.thread_level == "multiple"
         assert facts.cores == frozenset(os.sched_getaffinity(0))
         assert 0 <= facts.overshoot_s < 1
-    on_rank_0, transfers = probed(selftest_commits.commits)
+    on_rank_0, transfers = probed(commits.commits)
     assert on_rank_0 is None
     assert transfers.is_near
     assert transfers.vector_bytes == 4_000_000
@@ -37,17 +38,17 @@ def test_facts_and_transfers_of_two_ranks():
 
 @pytest.mark.parallel([3])
 def test_probes_of_three_ranks_find_nothing_wrong():
-    assert probed(selftest_probes.windows) == [dict.fromkeys(("Allocate", "Allocate_shared", "Create"), "")] * 3
-    for n_reads, n_torn, n_changes in probed(selftest_probes.words):
+    assert probed(probes.windows) == [dict.fromkeys(("Allocate", "Allocate_shared", "Create"), "")] * 3
+    for n_reads, n_torn, n_changes in probed(probes.words):
         assert n_reads > 100
         assert n_torn == 0
         assert n_changes > 0
-    on_rank_0, *waits_s = probed(selftest_probes.progress)
+    on_rank_0, *waits_s = probed(probes.progress)
     assert on_rank_0 == 0
-    assert min(waits_s) < selftest_probes.ASLEEP_S / 2  # else both take as long as rank 0 sleeps
-    assert [transfers is None for transfers in probed(selftest_commits.commits)] == [True, False, True]
-    assert probed(selftest_probes.clocks) == [{1: 0.0, 2: 0.0}, {}, {}]
-    assert max(polite for _, polite in probed(selftest_probes.waits)) < 0.5
+    assert min(waits_s) < probes.ASLEEP_S / 2  # else both take as long as rank 0 sleeps
+    assert [transfers is None for transfers in probed(commits.commits)] == [True, False, True]
+    assert probed(probes.clocks) == [{1: 0.0, 2: 0.0}, {}, {}]
+    assert max(polite for _, polite in probed(probes.waits)) < 0.5
 
 
 @pytest.mark.parallel([3])
@@ -68,17 +69,17 @@ def test_what_is_wrong_is_found(monkeypatch):
     def refuse(every, node):
         raise MPI.Exception(MPI.ERR_WIN)
 
-    monkeypatch.setattr(selftest_probes, "KINDS", selftest_probes.KINDS | {"Create": refuse})
+    monkeypatch.setattr(probes, "KINDS", probes.KINDS | {"Create": refuse})
     what = MPI.Exception(MPI.ERR_WIN).Get_error_string()
-    assert probed(selftest_probes.windows) == [{"Allocate": "", "Allocate_shared": "", "Create": what}] * 2
+    assert probed(probes.windows) == [{"Allocate": "", "Allocate_shared": "", "Create": what}] * 2
     if COMM.rank == 1:
         monkeypatch.setattr(time, "monotonic", lambda: time.perf_counter() + 7.0)
-    apart_s, _ = probed(selftest_probes.clocks)
+    apart_s, _ = probed(probes.clocks)
     assert apart_s[1] == pytest.approx(7.0, abs=0.5)
 
 
 def test_torn_words_are_counted():
-    n_reads, n_torn, n_changes = selftest_probes.counted(cycle([0, -1, 0x0000FFFF, 0]))
+    n_reads, n_torn, n_changes = probes.counted(cycle([0, -1, 0x0000FFFF, 0]))
     assert n_torn == pytest.approx(n_reads / 4, abs=1)
     assert n_changes == pytest.approx(n_reads * 3 / 4, abs=1)
 
@@ -93,8 +94,8 @@ def control_groups(tmp_path, monkeypatch):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text + "\n")
         (tmp_path / "own").write_text("\n".join(lines))
-        monkeypatch.setattr(selftest_machine, "OWN_GROUPS", tmp_path / "own")
-        monkeypatch.setattr(selftest_machine, "GROUPS", tmp_path / "groups")
+        monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+        monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
 
     return enter
 
@@ -114,14 +115,14 @@ def control_groups(tmp_path, monkeypatch):
 )
 def test_the_core_quota_is_that_of_the_control_groups(groups, line, cores, control_groups):
     control_groups(groups, line)
-    assert selftest_machine.core_quota() == cores
+    assert machine.core_quota() == cores
 
 
 def test_free_memory_is_at_most_what_the_control_groups_allow(control_groups):
     control_groups({"memory.max": "max"}, "0::/")
-    assert selftest_machine.free_memory()["memory"] > 5000
+    assert memory.free_memory()["memory"] > 5000
     control_groups({"memory.max": "5000"}, "0::/")
-    assert selftest_machine.free_memory()["memory"] == 5000
+    assert memory.free_memory()["memory"] == 5000
 
 
 @pytest.mark.parametrize(
@@ -132,8 +133,8 @@ def test_a_launcher_is_known_by_its_own_word(said, fits, tmp_path, monkeypatch):
     mpirun = tmp_path / "mpirun"
     mpirun.write_text(f"#!/bin/sh\necho '{said}'\n")
     mpirun.chmod(0o755)
-    monkeypatch.setattr(selftest_machine, "vendor", lambda: "MPICH")
-    assert selftest_machine.fits_library(mpirun) == fits
+    monkeypatch.setattr(machine, "vendor", lambda: "MPICH")
+    assert machine.fits_library(mpirun) == fits
 
 
 @pytest.mark.parametrize(
@@ -153,4 +154,4 @@ def test_launchers_say_how_many_they_started(environ, started, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert selftest_machine.started_together() == started
+    assert machine.started_together() == started

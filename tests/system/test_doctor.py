@@ -88,7 +88,7 @@ def sabotaged(on_rank, action, probe="words", is_before=False):
 import sys, time
 from dataclasses import replace
 from mpi4py import MPI
-from adsp_mpi.engine.mpi import selftest
+from adsp_mpi.selftest import examination
 from adsp_mpi.engine.mpi.window import ServerWindow
 
 def sabotage(group):
@@ -102,11 +102,11 @@ def meddle():
     if MPI.COMM_WORLD.rank == {on_rank}:
         {action}
 
-right, = [probe for probe in selftest.PROBES if probe.name == {probe!r}]
-selftest.PROBES = tuple(
-    replace(probe, measure=sabotage) if probe is right else probe for probe in selftest.PROBES
+right, = [probe for probe in examination.PROBES if probe.name == {probe!r}]
+examination.PROBES = tuple(
+    replace(probe, measure=sabotage) if probe is right else probe for probe in examination.PROBES
 )
-selftest.DEADLINE_S = 6.0
+examination.DEADLINE_S = 6.0
 sys.argv[1:] = ["doctor"]
 from adsp_mpi.__main__ import main
 main()

@@ -8,24 +8,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from adsp_mpi.analysis.panels import (
-    COMPACT,
-    Run,
-    draw_commits,
+from adsp_mpi.analysis.panels_of_bars import (
     draw_counts,
-    draw_losses,
     draw_run_split,
     draw_staleness,
     draw_times_to_target,
-    draw_windows,
     draw_workers_split,
-    head,
-    mark_targets,
-    name_rows,
-    our_style,
-    short,
-    subject,
 )
+from adsp_mpi.analysis.panels_over_time import draw_commits, draw_losses, draw_windows, mark_targets
+from adsp_mpi.analysis.style import COMPACT, Run, head, name_rows, our_style, short, subject
 from adsp_mpi.store.trace import TraceView
 
 _WIDTH_INCHES = 7.2

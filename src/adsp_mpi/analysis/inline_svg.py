@@ -9,14 +9,7 @@ from html import escape
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from adsp_mpi.analysis.panels import (
-    OTHER_COLOUR,
-    QUIET_COLOUR,
-    SCHEME_COLOURS,
-    SHARE_COLOURS,
-    WINDOW_COLOURS,
-    our_style,
-)
+from adsp_mpi.analysis.style import OTHER_COLOUR, QUIET_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, WINDOW_COLOURS, our_style
 
 # Every colour of the panels -> the one that takes its place on a dark page.
 _DARK = {

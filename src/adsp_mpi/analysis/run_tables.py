@@ -11,9 +11,9 @@ import numpy.typing as npt
 from adsp_mpi.analysis import metrics
 from adsp_mpi.analysis.summary import SUMMARY, summarize
 from adsp_mpi.analysis.tables import Table, cell, from_columns
+from adsp_mpi.formulas.loss_prediction import CONFIDENCE, Prediction, predict_time_to
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import TraceView
-from adsp_mpi.sync.loss_curve import CONFIDENCE, Prediction, predict_time_to
 
 _PREDICTED = "when the global loss will cross the target, by the curve 1/(a² t + b) + c through its later half"
 _SEARCH_COLUMNS = ("search", "time_s", "end_s", "commit_rate", "samples", "reward", "slope", "is_identifiable")

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adsp_mpi.analysis import metrics
+from adsp_mpi.formulas.momentum import implicit_momentum, implicit_momentum_from_steps
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import TraceView
-from adsp_mpi.sync.momentum import implicit_momentum, implicit_momentum_from_steps
 
 SUMMARY: dict[str, str] = {
     "scheme": "synchronization scheme",

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from adsp_mpi.analysis.panels import OTHER_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, Floats, our_style, scale_losses
+from adsp_mpi.analysis.panels_over_time import scale_losses
+from adsp_mpi.analysis.style import OTHER_COLOUR, SCHEME_COLOURS, SHARE_COLOURS, Floats, our_style
 from adsp_mpi.analysis.sweeps import SCHEME, TIME, Panel, Row
 
 _WIDTH_INCHES, _PANEL_INCHES = 7.2, 2.5

@@ -76,6 +76,11 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def percent(share: float | None) -> str:
+    """Return a share in per cent, with a space that does not break."""
+    return _MISSING if share is None or math.isnan(share) else f"{100 * share:.1f}\u00a0%"
+
+
 def _rounded(value: float) -> str:
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"

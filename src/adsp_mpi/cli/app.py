@@ -10,19 +10,19 @@ from typing import Annotated
 import typer
 
 from adsp_mpi import __version__
-from adsp_mpi.cli.analyze import analyze
-from adsp_mpi.cli.compare import compare
-from adsp_mpi.cli.doctor import doctor
-from adsp_mpi.cli.export import export
-from adsp_mpi.cli.fetch import fetch
-from adsp_mpi.cli.launch import launch
+from adsp_mpi.cli.commands.analyze import analyze
+from adsp_mpi.cli.commands.compare import compare
+from adsp_mpi.cli.commands.doctor import doctor
+from adsp_mpi.cli.commands.export import export
+from adsp_mpi.cli.commands.fetch import fetch
+from adsp_mpi.cli.commands.launch import launch
+from adsp_mpi.cli.commands.replay import replay
+from adsp_mpi.cli.commands.reproduce import reproduce
+from adsp_mpi.cli.commands.resume import resume
+from adsp_mpi.cli.commands.schemes import schemes
+from adsp_mpi.cli.commands.simulate import simulate
+from adsp_mpi.cli.commands.train import train
 from adsp_mpi.cli.ranks import Ranks, complain, with_command
-from adsp_mpi.cli.replay import replay
-from adsp_mpi.cli.reproduce import reproduce
-from adsp_mpi.cli.resume import resume
-from adsp_mpi.cli.schemes import schemes
-from adsp_mpi.cli.simulate import simulate
-from adsp_mpi.cli.train import train
 from adsp_mpi.errors import AdspError, ConfigError, StalledError, must
 
 _COMMANDS: dict[str, Callable[..., None]] = {

@@ -9,7 +9,7 @@ import typer
 from adsp_mpi.analysis.remarks import remarks
 from adsp_mpi.analysis.report import workers_table
 from adsp_mpi.engine.signals import StopRequest
-from adsp_mpi.recording import Result
+from adsp_mpi.runs.result import Result
 
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 

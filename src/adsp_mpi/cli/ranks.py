@@ -13,8 +13,8 @@ from adsp_mpi.errors import AdspError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-    from adsp_mpi.engine.mpi.selftest_findings import Finding
-    from adsp_mpi.recording import Result
+    from adsp_mpi.runs.result import Result
+    from adsp_mpi.selftest.findings import Finding
 
 MEETING_S = 20.0  # wall seconds in which ranks that end for the same reason are expected to do so
 _LAUNCHER_VARIABLES = ("PMI_RANK", "PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE")
@@ -62,12 +62,12 @@ class Ranks:
     def examine(self, output: Path, give_up: Callable[[Sequence[Finding]], None]) -> list[Finding]:
         """Examine MPI and machine with all ranks.
 
-        Collective: rank 0's part.  RMA: see `engine.mpi.selftest.lead`.
+        Collective: rank 0's part.  RMA: see `selftest.examination.lead`.
         """
-        from adsp_mpi.engine.mpi import selftest
+        from adsp_mpi.selftest import examination
 
         self._are_waiting = False
-        return selftest.lead(self._world, output, give_up)
+        return examination.lead(self._world, output, give_up)
 
     def dismiss(self, status: int) -> None:
         """Let ranks that still wait for a plan end with an exit status.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels._jit import compiling_alone
+from adsp_kernels.jit import compiling_alone
 from adsp_mpi import datasets, devices, models
 from adsp_mpi.config.sections import Config
 from adsp_mpi.datasets.base import Dataset, Split

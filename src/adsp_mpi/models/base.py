@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from adsp_kernels import regularise, softmax
+from adsp_kernels.plain import regularise, softmax
 from adsp_mpi.models.layout import Layout
 from adsp_mpi.models.workspace import Array, Workspace
 

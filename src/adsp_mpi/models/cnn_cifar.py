@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike
 
-from adsp_kernels import conv, dense, lrn, pool, relu
+from adsp_kernels.plain import conv, dense, lrn, pool, relu
 from adsp_mpi.errors import must
 from adsp_mpi.models.base import Arrays, Classifier, Floats
 from adsp_mpi.models.layout import Layout

@@ -10,8 +10,10 @@ import numba
 import numpy as np
 from numpy.typing import DTypeLike
 
-from adsp_kernels import cifar_layers, dense, dense_vector, first_layer, second_layer, spectral
-from adsp_kernels.vector import LANES, registers
+from adsp_kernels.plain import dense
+from adsp_kernels.vector import cifar_layers, first_layer, second_layer, spectral
+from adsp_kernels.vector import dense as dense_vector
+from adsp_kernels.vector.lanes import LANES, registers
 from adsp_mpi.models.base import Arrays, Floats
 from adsp_mpi.models.cnn_cifar import FILTERS, HIDDEN, SIZE, CnnCifar
 from adsp_mpi.models.options import ModelOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adsp_kernels import conv, dense, pool, relu
+from adsp_kernels.plain import conv, dense, pool, relu
 from adsp_mpi.errors import must
 from adsp_mpi.models.base import Arrays, Classifier, Floats, he_normal
 from adsp_mpi.models.layout import Layout

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from adsp_kernels import dense, lstm, lstm_tiles, relu
-from adsp_kernels.vector import IS_AVAILABLE, LANES
+from adsp_kernels.plain import dense, lstm, relu
+from adsp_kernels.vector import lstm_tiles
+from adsp_kernels.vector.lanes import IS_AVAILABLE, LANES
 from adsp_mpi.errors import must
 from adsp_mpi.models.base import Arrays, Classifier, Floats, he_normal
 from adsp_mpi.models.layout import Layout

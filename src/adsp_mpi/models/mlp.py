@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from adsp_kernels import dense, relu, shallow
-from adsp_kernels.vector import IS_AVAILABLE, LANES
+from adsp_kernels.plain import dense, relu
+from adsp_kernels.vector import shallow
+from adsp_kernels.vector.lanes import IS_AVAILABLE, LANES
 from adsp_mpi.models.base import Arrays, Classifier, Floats, Labels, he_normal, rows
 from adsp_mpi.models.layout import Layout
 from adsp_mpi.models.options import ModelOptions

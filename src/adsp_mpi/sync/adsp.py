@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
+from adsp_mpi.formulas.momentum import implicit_momentum
 from adsp_mpi.records import LossSample
-from adsp_mpi.sync.momentum import implicit_momentum
 from adsp_mpi.sync.scheme import Scheme, SyncOptions
 from adsp_mpi.sync.search.rate import RateSearch, RateWindow, SearchWindow
 from adsp_mpi.sync.view import Progress, Setting, View

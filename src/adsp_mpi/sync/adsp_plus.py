@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge
 
 from adsp_mpi.errors import must
-from adsp_mpi.sync.momentum import implicit_momentum
+from adsp_mpi.formulas.momentum import implicit_momentum
 from adsp_mpi.sync.scheme import Scheme, SyncOptions
 from adsp_mpi.sync.search.offline import steps_by_speed
 from adsp_mpi.sync.view import Progress, Setting, View

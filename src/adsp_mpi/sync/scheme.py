@@ -15,10 +15,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from adsp_mpi.errors import TraceError, must
+from adsp_mpi.formulas.momentum import explicit_momentum
 from adsp_mpi.plain import from_plain, to_plain
 from adsp_mpi.records import LossSample
 from adsp_mpi.sync.decisions import GO, Cycle, Decision, Go, Merge
-from adsp_mpi.sync.momentum import explicit_momentum
 from adsp_mpi.sync.view import Held, Progress, Setting, View
 from adsp_mpi.updates.local.rule import LocalRule
 from adsp_mpi.updates.local.sgd import Sgd

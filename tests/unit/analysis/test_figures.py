@@ -9,7 +9,7 @@ from traces import add, empty_trace, two_workers
 from adsp_mpi import simulate
 from adsp_mpi.analysis import metrics
 from adsp_mpi.analysis.figures import comparison_figure, run_figure, write_figure
-from adsp_mpi.analysis.panels import SCHEME_COLOURS, SHARE_COLOURS
+from adsp_mpi.analysis.style import SCHEME_COLOURS, SHARE_COLOURS
 from adsp_mpi.analysis.summary import summarize
 
 SHORT = {"model": {"name": "softmax"}, "devices": {"latency_s": 0.05}, "stop": {"max_time_s": 4.0}}

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from adsp_mpi.cli.app import run
-from adsp_mpi.cli.compare import points_of
+from adsp_mpi.cli.commands.compare import points_of
 from adsp_mpi.config.load import build_config
 from adsp_mpi.errors import ConfigError
 from adsp_mpi.sync import names

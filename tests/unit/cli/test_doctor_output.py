@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from adsp_mpi.cli import doctor
 from adsp_mpi.cli.app import run
-from adsp_mpi.engine.mpi.selftest_findings import Finding, Verdict
+from adsp_mpi.cli.commands import doctor
+from adsp_mpi.selftest.findings import Finding, Verdict
 from adsp_mpi.store import selftest as storage
 
 FINE = Finding("MPI", Verdict.OK, "MPICH 5.0.2")

@@ -12,7 +12,7 @@ from adsp_mpi.cli.app import run
 @pytest.fixture(autouse=True)
 def environment_of_the_run(finished, monkeypatch):
     recorded = json.loads(finished.trace.attributes["environment"])
-    monkeypatch.setattr("adsp_mpi.cli.replay.environment", lambda: recorded)
+    monkeypatch.setattr("adsp_mpi.cli.commands.replay.environment", lambda: recorded)
     return recorded
 
 
@@ -83,7 +83,7 @@ def test_another_environment_is_named_and_allowed_to_round(
     run_folder, capsys, monkeypatch, environment_of_the_run, relative, status
 ):
     elsewhere = {**environment_of_the_run, "cpu": "abacus"}
-    monkeypatch.setattr("adsp_mpi.cli.replay.environment", lambda: elsewhere)
+    monkeypatch.setattr("adsp_mpi.cli.commands.replay.environment", lambda: elsewhere)
     assert run(["replay", str(run_folder)]) == 0
     assert capsys.readouterr().out.startswith("identical: ")
     break_checkpoint(run_folder, relative)

@@ -8,9 +8,9 @@ from runs import tables
 
 from adsp_mpi import api
 from adsp_mpi.errors import ConfigError
+from adsp_mpi.formulas.momentum import implicit_momentum
 from adsp_mpi.sync.adsp_plus import AdspPlus, AdspPlusOptions
 from adsp_mpi.sync.base import Progress, Setting
-from adsp_mpi.sync.momentum import implicit_momentum
 
 
 def play(**options):

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playing import loss_at
 
+from adsp_mpi.formulas.loss_fit import speeds
 from adsp_mpi.sync.base import Setting
-from adsp_mpi.sync.loss_curve import speeds
 from adsp_mpi.sync.rate_search import MIN_GROWTH, RateSearch
 
 PERIOD_S = 60.0

@@ -9,7 +9,7 @@ from threading import Timer
 import numpy as np
 from mpi4py import MPI
 
-from adsp_kernels._jit import is_cache_shared
+from adsp_kernels.jit import is_cache_shared
 from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.waiting import limited, polite_barrier
 from adsp_mpi.engine.testbed import Testbed, refit, warm_up

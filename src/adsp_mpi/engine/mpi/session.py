@@ -10,9 +10,9 @@ from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
 from adsp_mpi.engine.mpi.evaluation import Evaluator
 from adsp_mpi.engine.mpi.leaving import SEE_OFF_S, AbandonedError, leave_without_finalize
+from adsp_mpi.engine.mpi.memory import check_room
 from adsp_mpi.engine.mpi.plan import Plan, Training, refuse, send
 from adsp_mpi.engine.mpi.preparing import START_DEADLINE_S, Say, prepare, start_clock
-from adsp_mpi.engine.mpi.room import check_room
 from adsp_mpi.engine.mpi.server_driver import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import limited, polite_barrier, polite_bcast
 from adsp_mpi.engine.mpi.window.server_end import ServerWindow, WindowParameters

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+from adsp_mpi.formulas.loss_curve import reward
+from adsp_mpi.formulas.loss_fit import MIN_SAMPLES, fit_loss_curve, loss_slope, speeds
 from adsp_mpi.records import About, LossSample
-from adsp_mpi.sync.loss_curve import MIN_SAMPLES, fit_loss_curve, loss_slope, reward, speeds
 from adsp_mpi.sync.view import Setting
 
 # Two rates are equally good if their rewards, progress or slopes differ by less: on one and the same curve fits

@@ -1,0 +1,1 @@
+"""Formulas that decisions and the analysis share: plain numbers in, plain numbers out; no state, no files."""
