@@ -12,7 +12,7 @@ from adsp_mpi.errors import AdspError, must
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-    from adsp_mpi.engine.server import Server
+    from adsp_mpi.engine.server.server import Server
     from adsp_mpi.engine.signals import StopRequest
     from adsp_mpi.runs.result import Result
     from adsp_mpi.runs.resuming import Interrupted

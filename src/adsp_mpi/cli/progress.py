@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from adsp_mpi.cli.terminal import STDERR, STDOUT, terminal_size
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.errors import must
 from adsp_mpi.sync.search.rate import SearchWindow
 from adsp_mpi.sync.search.tau import TauChoice

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.records import LossSample
 from adsp_mpi.store.trace import Trace
@@ -100,7 +100,7 @@ class Outcome:
 
 def sample_loss(testbed: Testbed, server: Server, parameters: Array, now_s: float) -> LossSample:
     """Return the global loss of the current version, whose `parameters` are given."""
-    return LossSample(now_s, server.version, server.steps, server.merged, *testbed.evaluate(parameters))
+    return LossSample(now_s, server.version, server.totals.steps, server.totals.merged, *testbed.evaluate(parameters))
 
 
 def final_outcome(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from adsp_kernels.commit import bit_sum, bit_view
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic
-from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.engine.server.published import PublishedParameters
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker.local_model import LocalModel
 from adsp_mpi.records import columns_of

@@ -18,8 +18,8 @@ from adsp_mpi.datasets.base import Dataset, Split
 from adsp_mpi.datasets.sampling import Sampler
 from adsp_mpi.datasets.shards import make_shards
 from adsp_mpi.devices.device import Device
-from adsp_mpi.engine.published import PublishedParameters
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.published import PublishedParameters
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.engine.worker.local_model import LocalModel, Work
 from adsp_mpi.errors import must
 from adsp_mpi.models.base import Model

@@ -13,7 +13,7 @@ from adsp_mpi import api
 from adsp_mpi.config.sections import Config
 from adsp_mpi.devices import profile_size
 from adsp_mpi.engine.outcome import Recorder
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.engine.testbed import Testbed, assemble, warm_up
 from adsp_mpi.engine.virtual.driver import VirtualDriver
 from adsp_mpi.models.null import Null
@@ -51,7 +51,7 @@ class _Watcher(Recorder):
         start_s, first_s = self._start
         wall_s = time.perf_counter() - start_s
         self.steps_per_s = sum(status.steps for status in server.statuses) / now_s
-        self.commits_per_s = server.merged / now_s
+        self.commits_per_s = server.totals.merged / now_s
         self.wall_per_s = wall_s / (now_s - first_s)
         if wall_s > PROBE_S:
             raise _EnoughError

@@ -12,9 +12,9 @@ from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.config.load import repeatable, to_toml
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, Wish
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.server import Server
+from adsp_mpi.engine.server.state import server_state
 from adsp_mpi.engine.signals import StopRequest
-from adsp_mpi.engine.state import server_state
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.errors import TraceError
 from adsp_mpi.runs import names

@@ -12,7 +12,7 @@ from typing import Any
 from adsp_mpi.config.load import build_config, check_ending, read_tables, to_tables
 from adsp_mpi.config.sections import Config
 from adsp_mpi.engine.outcome import Snapshot
-from adsp_mpi.engine.state import server_state
+from adsp_mpi.engine.server.state import server_state
 from adsp_mpi.errors import ConfigError, TraceError, must
 from adsp_mpi.runs.names import on_workers
 from adsp_mpi.store.checkpoint import Checkpoint

@@ -18,7 +18,7 @@ from adsp_mpi.engine.mpi.server import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import Backoff
 from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow
 from adsp_mpi.engine.outcome import Recorder
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync.asp import Asp
 from adsp_mpi.sync.base import Setting

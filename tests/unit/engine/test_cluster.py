@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adsp_mpi.engine.cluster import CountedCluster
+from adsp_mpi.engine.server.cluster import CountedCluster
 from adsp_mpi.sync.base import Cluster
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["commit", "leave", "ask"]), st.integers(0, 4)), max_size=60)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.engine.server.published import PublishedParameters
 
 N = 37
 

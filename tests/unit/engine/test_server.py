@@ -7,8 +7,8 @@ import pytest
 
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Commit
-from adsp_mpi.engine.published import PublishedParameters
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.published import PublishedParameters
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.engine.server_state import check_state, worker_starts
 from adsp_mpi.errors import TraceError
 from adsp_mpi.plain import from_plain

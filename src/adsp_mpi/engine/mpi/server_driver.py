@@ -11,7 +11,7 @@ from adsp_mpi.engine.mpi.clock import DeviceClock
 from adsp_mpi.engine.mpi.evaluation import Evaluator
 from adsp_mpi.engine.mpi.window.server_end import HeaderError, ServerWindow, WindowParameters
 from adsp_mpi.engine.outcome import Recorder, Snapshot, Wish
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.errors import AdspError, StalledError
 
 SCANS_BEFORE_SLEEP = 20
@@ -144,7 +144,7 @@ class ServerDriver:
 
     def _take_samples(self) -> None:
         if self._server.take_sample_request():
-            version, steps, commits = self._published.version, self._server.steps, self._server.merged
+            version, steps, commits = self._published.version, self._server.totals.steps, self._server.totals.merged
             self._evaluator.start(self._published.current, self._clock.now_s(), version, steps, commits)
         sample = self._evaluator.result()
         if sample is not None:

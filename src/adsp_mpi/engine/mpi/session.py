@@ -18,7 +18,7 @@ from adsp_mpi.engine.mpi.waiting import limited, polite_barrier, polite_bcast
 from adsp_mpi.engine.mpi.window.server_end import ServerWindow, WindowParameters
 from adsp_mpi.engine.mpi.window.window import End, Window
 from adsp_mpi.engine.outcome import Outcome, Recorder, Snapshot, final_outcome
-from adsp_mpi.engine.state import worker_starts
+from adsp_mpi.engine.server.state import worker_starts
 from adsp_mpi.engine.testbed import Testbed, assemble
 from adsp_mpi.errors import AdspError, ConfigError, must
 from adsp_mpi.store.schema import SERVER, EventRow

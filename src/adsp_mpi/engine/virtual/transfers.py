@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adsp_mpi.devices import SharedLink
-from adsp_mpi.engine.published import PublishedParameters
-from adsp_mpi.engine.server import Server
+from adsp_mpi.engine.server.published import PublishedParameters
+from adsp_mpi.engine.server.server import Server
 from adsp_mpi.engine.virtual.event_queue import EventQueue
 from adsp_mpi.engine.virtual.virtual_worker import Exchange, VirtualWorker
 from adsp_mpi.engine.worker.requests import Arrival, HandIn, Launch, Pull, Settle

@@ -14,7 +14,7 @@ from adsp_mpi.engine.mpi.window import records
 from adsp_mpi.engine.mpi.window.layout import N_BUFFERS
 from adsp_mpi.engine.mpi.window.records import LINE
 from adsp_mpi.engine.mpi.window.window import End, Window
-from adsp_mpi.engine.published import PublishedParameters
+from adsp_mpi.engine.server.published import PublishedParameters
 from adsp_mpi.store.schema import Commit
 from adsp_mpi.updates.rules.rule import UpdateRule
 from adsp_mpi.updates.update import Rates

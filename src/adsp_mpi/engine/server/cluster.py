@@ -25,6 +25,15 @@ class CountedView(View):
             self._n_slowest = clocks.count(self._slowest)
         return self._slowest
 
+    def hear(self, worker: int, batch_size: int, learning_rate: float, overhead_s: float) -> None:
+        """Take note of what a commit says of its worker; `overhead_s` is nan if that is not known."""
+        self.batch_sizes[worker] = batch_size
+        self.learning_rates[worker] = learning_rate
+        if overhead_s == overhead_s:
+            self.overheads_s[worker] = overhead_s
+            if overhead_s < self.least_overheads_s[worker]:
+                self.least_overheads_s[worker] = overhead_s
+
     def hold(self, held: Held) -> None:
         """Take note of a commit that has arrived."""
         worker = held[0]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adsp_mpi.engine.cluster import CountedView
-from adsp_mpi.engine.ending import EndingBooks
-from adsp_mpi.engine.ledger import Totals
 from adsp_mpi.engine.messages import Control, Phase, WorkerStart, WorkerStatus
-from adsp_mpi.engine.rounds import RoundBooks
+from adsp_mpi.engine.server.cluster import CountedView
+from adsp_mpi.engine.server.ending import EndingBooks
+from adsp_mpi.engine.server.ledger import Totals
+from adsp_mpi.engine.server.rounds import RoundBooks
 from adsp_mpi.errors import TraceError
 from adsp_mpi.plain import from_plain, to_plain
 from adsp_mpi.records import LossSample

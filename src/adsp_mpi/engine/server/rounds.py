@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from adsp_mpi.engine.cluster import CountedView
+from adsp_mpi.engine.server.cluster import CountedView
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.sync.decisions import GO, Absorb, Decision, Drop, Go, Merge
 from adsp_mpi.sync.scheme import Scheme

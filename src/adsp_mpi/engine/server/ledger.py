@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from adsp_mpi.engine.messages import Control, WorkerStatus
-from adsp_mpi.engine.rounds import Settled
+from adsp_mpi.engine.server.rounds import Settled
 from adsp_mpi.records import LossSample
 from adsp_mpi.store.schema import SERVER, Commit, CommitStatus, EventRow, WorkerRow
 from adsp_mpi.store.trace import Trace

@@ -1,0 +1,1 @@
+"""The server: events in, control records out; its books, each in a file of its own."""
