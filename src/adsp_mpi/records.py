@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 _DTYPES: dict[type, str] = {int: "int64", float: "float64", bool: "bool", str: "str"}
 
@@ -39,6 +43,11 @@ class Table:
         self.name = name
         self.columns = tuple(column for row in rows for column in columns_of(row))
         self.values = attrgetter(*(column.name for column in self.columns))  # of an object of a single row class
+
+
+def maker(cls: type[Row]) -> Callable[[tuple[Any, ...]], Row]:
+    """Return what makes a named tuple of the tuple of all its fields, in a third of the time that its class takes."""
+    return partial(tuple.__new__, cls)
 
 
 def columns_of(row: type) -> tuple[Column, ...]:

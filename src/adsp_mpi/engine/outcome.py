@@ -50,7 +50,7 @@ class Recorder:
 
     def begin(self, testbed: Testbed) -> Trace:
         """Return where rows go; the devices are known now."""
-        return Trace({})
+        return Trace({}, own=testbed.scheme_class.tables)
 
     def observe(self, server: Server, now_s: float) -> None:
         """Look at the run: several times a second in real time, at every tick in virtual time."""

@@ -77,8 +77,12 @@ class Testbed:
 
     def step_duration_s(self, worker: int, step: int, batch_size: int, now_s: float) -> float:
         """Return the device seconds of a step; profiles are made for the configured batch size."""
-        duration_s = self.devices[worker].step_duration_s(self.config.run.seed, worker, step, now_s)
-        return duration_s * batch_size / self.config.model.batch_size
+        seed, configured = self._seed_and_batch_size
+        return self.devices[worker].step_duration_s(seed, worker, step, now_s) * batch_size / configured
+
+    @cached_property
+    def _seed_and_batch_size(self) -> tuple[int, int]:
+        return self.config.run.seed, self.config.model.batch_size
 
     def scheme(self) -> Scheme:
         """Return a fresh scheme object."""

@@ -117,7 +117,7 @@ class WorkerDriver:
         self._enter(Phase.COMPUTING)
         target_s = self._testbed.step_duration_s(self._worker, request.step, request.batch_size, self._boundary_s)
         self._throttle.begin()
-        request.run()
+        request.run(request.batch_size)
         self._throttle.pad(target_s)
         self._status.overruns = self._throttle.overruns
         self._status.worst_overrun = self._throttle.worst_ratio
@@ -133,8 +133,8 @@ class WorkerDriver:
             self._status.steps += 1
             self._status.samples += request.batch_size
             self._status.compute_s += self._lap()
-        arrivals = self._exchanges.take_arrivals() if self._exchanges else ()
-        return Reply(self._boundary_s, control, is_aborted=is_aborted, arrivals=arrivals)
+        arrivals = self._exchanges.take_arrivals() if self._exchanges else []
+        return Reply(self._boundary_s, control, arrivals=arrivals, is_aborted=is_aborted)
 
     def _hand_in(self, request: HandIn) -> Reply:
         self._enter(Phase.COMMITTING)

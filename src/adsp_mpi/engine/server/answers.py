@@ -31,13 +31,15 @@ class Answers:
 
     def acknowledge(self, worker: int, number: int, stop: bool) -> None:
         """Tell a worker that its commit has been received."""
-        control = self._change(worker)
+        self.changed.add(worker)
+        control = self.controls[worker]
         control.acknowledged, control.stop = number, stop
 
     def release(self, released: Iterable[Released], version: int) -> None:
         """Let workers go on; they pull `version` or a later one."""
         for worker, number, go, pull in released:
-            control = self._change(worker)
+            self.changed.add(worker)
+            control = self.controls[worker]
             control.pull, control.version, control.released = pull, version, number
             if go.target is not None:
                 control.target = go.target

@@ -49,6 +49,7 @@ class Books:
         n = setting.n_workers
         self._scheme = scheme
         self._published = published
+        self._codec = codec
         self._start_step = config.model.start_step
         self._ending = Ending(config.stop)
         self._ledger = Ledger(trace, n)

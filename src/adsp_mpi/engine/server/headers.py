@@ -22,9 +22,11 @@ def invalid_header(commit: Commit, number: int, next_step: int, version: int, is
     if commit.steps < 1 or commit.batch_size < 1 or commit.first_step < next_step:
         steps = f"{commit.steps} steps of {commit.batch_size} samples"
         return f"it has {steps} from step {commit.first_step} on, and must continue from step {next_step}"
-    for pulled in (commit.base_version, *(mark.version for mark in commit.pulls)):
-        if not 0 <= pulled <= version:
-            return f"version {pulled} has not been published"
+    if not 0 <= commit.base_version <= version:
+        return f"version {commit.base_version} has not been published"
+    for mark in commit.pulls:
+        if not 0 <= mark.version <= version:
+            return f"version {mark.version} has not been published"
     if not is_size_valid:
         return f"no payload has {commit.size_bytes} bytes"
     return "" if math.isfinite(commit.learning_rate) else f"its learning rate is {commit.learning_rate}"

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from adsp_mpi.engine.messages import Control, WorkerStatus
 from adsp_mpi.engine.server.rounds import Settled
 from adsp_mpi.records import LossSample
-from adsp_mpi.store.schema import SERVER, Commit, CommitStatus, EventRow, WorkerRow
+from adsp_mpi.store.schema import HEADER, SERVER, Commit, CommitStatus, EventRow, WorkerRow
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync.view import View
 from adsp_mpi.updates.update import Rates
 
 _BITS = (1 << 64) - 1
+_N_HEADER = len(HEADER)
 _MERGED, _REFUSED, _STOPPED, _ABSORBED, _DROPPED = CommitStatus
 
 
@@ -59,23 +60,11 @@ class Ledger:
             totals.dropped += 1
             text = f"commit {held.number} dropped: {reason}"
             self.event(now_s, held.worker, "dropped", text)
-        *header, pulls = commit
-        for mark in pulls:
+        for mark in commit.pulls:
             self._add_pull((held.worker, held.number, *mark))
-        self._add_commit(
-            (
-                *header,
-                now_s,
-                held.arrived_s,
-                *rates,
-                weight,
-                version,
-                n_rounds,
-                int(status),
-                staleness,
-                bits & _BITS,
-            )
-        )
+        eta, momentum = rates
+        what = (now_s, held.arrived_s, eta, momentum, weight, version, n_rounds, int(status), staleness, bits & _BITS)
+        self._add_commit(commit[:_N_HEADER] + what)
 
     def refuse(self, worker: int, number: int, wrong: str, now_s: float, kind: str = "refused") -> None:
         """Write down why a commit was refused."""

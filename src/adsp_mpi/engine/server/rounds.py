@@ -6,11 +6,13 @@ released when the scheme lets it go on. Whoever carries decisions out tells what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+import math
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adsp_mpi.engine.server.cluster import CountedView
+from adsp_mpi.records import maker
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.sync.decisions import GO, Absorb, Decision, Drop, Go, Merge
 from adsp_mpi.sync.scheme import Scheme
@@ -18,6 +20,7 @@ from adsp_mpi.sync.view import Held, Key
 
 MAX_REFUSED_IN_ROW = 3
 _MERGED, _REFUSED, _STOPPED, _ABSORBED, _DROPPED = CommitStatus
+_NOBODY: Set[int] = frozenset()
 
 
 class Settled(NamedTuple):
@@ -38,6 +41,9 @@ class Released(NamedTuple):
     number: int
     go: Go  # as the scheme said it
     pull: bool  # whether it pulls, which a refusal may have decided
+
+
+_settled, _released, _merge = maker(Settled), maker(Released), maker(Merge)
 
 
 @dataclass
@@ -70,6 +76,11 @@ class Rounds:
     def __init__(self, scheme: Scheme, view: CountedView, start_step: int = 0) -> None:
         n = view.n_workers
         self._scheme = scheme
+        # What a scheme does not care about is not asked or told: a call that does nothing is dear at every commit.
+        self._decide, self._go = _own(scheme, "decide"), _own(scheme, "go")
+        self._next_time_s, self._resync = _own(scheme, "next_time_s"), _own(scheme, "resync")
+        self._on_commit, self._on_version = _own(scheme, "on_commit"), _own(scheme, "on_version")
+        self._on_release = _own(scheme, "on_release")
         self._release_key: object = None
         self.view = view
         self.books = RoundBooks([0] * n, [start_step] * n, [0] * n, [start_step] * n, [0] * n, [0.0] * n)
@@ -85,7 +96,8 @@ class Rounds:
         view.hold(held)
         if books.is_over or worker not in view.live:
             return self._settle(held.key, _STOPPED)
-        self._record(self._scheme.on_commit(held, view))
+        if self._on_commit:
+            self.records.extend(self._on_commit(held, view))
         return None
 
     def refuse_header(self, worker: int, number: int) -> bool:
@@ -109,21 +121,35 @@ class Rounds:
         has_decided = True
         while has_decided and view.held and not self.books.is_over:
             has_decided = False
-            for decision in self._scheme.decide(view):
+            if self._decide is None:  # each at arrival
+                for key in list(view.held):
+                    yield _merge(((key,), None))
+                    if self._is_over():
+                        return
+                return
+            for decision in self._decide(view):
                 has_decided = True
                 self._check(decision)
                 yield decision
                 if self._is_over():
                     return
 
+    @property
+    def next_time_s(self) -> float:
+        """When `decisions` must be asked for again, whatever happens until then."""
+        return self._next_time_s(self.view) if self._next_time_s else math.inf
+
     def merged(self, decision: Merge) -> list[Settled]:
         """Take note that a version has been made."""
         view, keys = self.view, decision.keys
-        weights = decision.weights or [1.0] * len(keys)
         view.version += 1
         view.published_s = view.now_s
-        settled = [self._settle(key, _MERGED, weight, view.version) for key, weight in zip(keys, weights, strict=True)]
-        self._record(self._scheme.on_version(view))
+        if decision.weights is None:
+            settled = [self._settle(key, _MERGED) for key in keys]
+        else:
+            settled = [self._settle(key, _MERGED, w) for key, w in zip(keys, decision.weights, strict=True)]
+        if self._on_version:
+            self.records.extend(self._on_version(view))
         return settled
 
     def end_round(self) -> None:
@@ -157,7 +183,7 @@ class Rounds:
             number = self._releasable(worker)
             if not number:
                 continue
-            go = GO if books.is_over else self._scheme.go(worker, view)
+            go = GO if books.is_over or not self._go else self._go(worker, view)
             if go is not None:
                 released.append(self._release(worker, number, go))
         return released
@@ -165,13 +191,13 @@ class Rounds:
     def recalled(self) -> Set[int]:
         """Return the workers that are called back, after the scheme has been told."""
         view = self.view
-        workers = self._scheme.resync(view)
-        if not workers or self.books.is_over:
-            return frozenset()
-        workers = workers & view.live
+        workers = self._resync(view) & view.live if self._resync and not self.books.is_over else _NOBODY
+        if not workers:
+            return workers
         for worker in workers:
             view.pulled_versions[worker] = view.version
-        self._record(self._scheme.on_resync(workers, view))
+        if rows := self._scheme.on_resync(workers, view):
+            self.records.extend(rows)
         return workers
 
     # ---- ends --------------------------------------------------------------------------------------------------
@@ -179,7 +205,8 @@ class Rounds:
     def depart(self, worker: int) -> None:
         """Take note that a worker has left: nobody waits for it, but a commit that it has handed in still counts."""
         self.view.leave(worker)
-        self._record(self._scheme.on_departure(worker, self.view))
+        if rows := self._scheme.on_departure(worker, self.view):
+            self.records.extend(rows)
 
     def end(self) -> list[Settled]:
         """Make the current version the final one: what is held comes too late."""
@@ -208,38 +235,42 @@ class Rounds:
     def _check(self, decision: Decision) -> None:
         """Refuse a decision that a scheme must not make."""
         keys: Sequence[Key] = decision.keys if isinstance(decision, Merge) else (decision.key,)
-        held, n_held = self.view.held, self.view.n_held
-        for i, key in enumerate(keys):
-            if key not in held or key in keys[:i]:
-                raise ValueError(f"{self._scheme.name} must decide about commits that are held, got {key}")
-            if n_held[key[0]] > 1 and any(k[0] == key[0] and k[1] < key[1] and k not in keys[:i] for k in held):
-                raise ValueError(f"{self._scheme.name} must settle a worker's commits in their order, got {key}")
-        if not keys:
-            raise ValueError(f"{self._scheme.name} must merge at least one commit, got none")
+        held = self.view.held
+        if len(keys) == 1 and keys[0] in held and self.view.n_held[keys[0][0]] == 1:
+            return
+        if not keys or len(set(keys)) < len(keys) or not all(key in held for key in keys):
+            raise ValueError(f"{self._scheme.name} must decide about commits that are held, once each, got {keys}")
+        for worker, number in keys:
+            if self.view.n_held[worker] > 1:
+                older = {key for key in held if key[0] == worker and key[1] < number}
+                if not older <= set(keys[: list(keys).index((worker, number))]):
+                    raise ValueError(f"{self._scheme.name} must settle a worker's commits in order, got {keys}")
 
     def _is_over(self) -> bool:
         return self.books.is_over
 
-    def _settle(
-        self, key: Key, status: CommitStatus, weight: float = 1.0, version: int = -1, reason: str = ""
-    ) -> Settled:
+    def _settle(self, key: Key, status: CommitStatus, weight: float = 1.0, reason: str = "") -> Settled:
         books, view = self.books, self.view
         held = view.let_go(key)
         worker, number = key
-        staleness = -1
+        version = staleness = -1
         if status is _MERGED or status is _ABSORBED:
-            staleness = view.version - (status is _MERGED) - held.base_version
+            staleness = view.version - held.base_version
+            if status is _MERGED:
+                version = view.version
+                staleness -= 1  # this version is not between base and merging
             books.refused_in_row[worker] = 0
             view.count_commit(worker)
         if status is not _STOPPED:
             books.numbers[worker] = number
             books.next_steps[worker] = held.next_step
-        self._let_settle(worker, number, must_pull=staleness < 0)
-        return Settled(held, status, weight, version, staleness, reason)
+        self._let_settle(worker, number, staleness < 0)
+        return _settled((held, status, weight, version, staleness, reason))
 
     def _let_settle(self, worker: int, number: int, must_pull: bool) -> None:
         books = self.books
-        books.settled[worker] = max(number, books.settled.get(worker, 0))
+        if number > books.settled.get(worker, 0):
+            books.settled[worker] = number
         books.newly_settled.append(worker)
         if must_pull:
             books.must_pull.add(worker)
@@ -265,9 +296,11 @@ class Rounds:
         pull = go.pull or worker in books.must_pull
         if pull:
             view.pulled_versions[worker] = view.version
-        self._record(self._scheme.on_release(worker, go if pull == go.pull else go._replace(pull=pull), view))
-        return Released(worker, number, go, pull)
+        if self._on_release:
+            self.records.extend(self._on_release(worker, go if pull == go.pull else go._replace(pull=pull), view))
+        return _released((worker, number, go, pull))
 
-    def _record(self, rows: Iterable[object]) -> None:
-        if rows:
-            self.records.extend(rows)
+
+def _own(scheme: Scheme, name: str) -> Callable[..., Any] | None:
+    """Return a question or event that a scheme overrides; None for one that it leaves to the frame."""
+    return getattr(scheme, name) if getattr(type(scheme), name) is not getattr(Scheme, name) else None

@@ -14,12 +14,13 @@ from adsp_mpi.engine.server.ledger import Totals
 from adsp_mpi.engine.server.rounds import MAX_REFUSED_IN_ROW
 from adsp_mpi.engine.server.settling import PayloadOf
 from adsp_mpi.engine.server.state import worker_starts
-from adsp_mpi.records import LossSample
+from adsp_mpi.records import LossSample, maker
 from adsp_mpi.store.schema import Commit
 from adsp_mpi.sync.view import TICKS_PER_CHECK_PERIOD, Held
 from adsp_mpi.updates.update import Rates
 
 Array = NDArray[Any]
+_held = maker(Held)
 
 
 class Server(Books):
@@ -75,13 +76,14 @@ class Server(Books):
 
     def on_commit(self, commit: Commit, payload: Array, now_s: float) -> None:
         """Take a commit; `payload` must stay as it is until the worker is released."""
-        worker, books, view = commit.worker, self._rounds.books, self.view
+        worker, rounds = commit.worker, self._rounds
+        books, view = rounds.books, rounds.view
         wrong = invalid_header(
             commit,
             books.received[worker] + 1,
             books.received_steps[worker],
             self._published.version,
-            self._settling.is_size_valid(commit),
+            self._codec.is_size_valid(commit.size_bytes),
         )
         if wrong:
             self.on_bad_header(worker, commit.number, wrong, now_s)
@@ -89,16 +91,9 @@ class Server(Books):
         view.now_s = now_s
         view.hear(worker, commit.batch_size, commit.learning_rate, commit.overhead_s)
         self._settling.keep(commit, payload)
-        late = self._rounds.arrive(
-            Held(
-                worker,
-                commit.number,
-                commit.steps,
-                commit.steps * commit.batch_size,
-                commit.base_version,
-                now_s,
-                commit.first_step + commit.steps,
-            )
+        n_samples, next_step = commit.steps * commit.batch_size, commit.first_step + commit.steps
+        late = rounds.arrive(
+            _held((worker, commit.number, commit.steps, n_samples, commit.base_version, now_s, next_step))
         )
         self._answers.acknowledge(worker, commit.number, stop=late is not None)
         if late is not None:
@@ -209,7 +204,7 @@ class Server(Books):
                 self._expel(settling.expelled.pop())
             if reason:
                 self._end(reason)
-        self._clock.turn_s = self._scheme.next_time_s(self.view)
+        self._clock.turn_s = self._rounds.next_time_s
         self._release()
         self._recall()
 

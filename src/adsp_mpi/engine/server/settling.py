@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -19,13 +19,6 @@ from adsp_mpi.updates.update import Update
 
 Array = NDArray[Any]
 PayloadOf = Callable[[int, int], Array]
-
-
-class _Arrived(NamedTuple):
-    """A commit that is held, with its payload."""
-
-    commit: Commit
-    payload: Array
 
 
 class Settling:
@@ -44,16 +37,12 @@ class Settling:
         self._codec = codec
         self._ledger = ledger
         self._ending = ending
-        self._arrived: dict[Key, _Arrived] = {}
+        self._arrived: dict[Key, tuple[Commit, Array]] = {}  # held, with their payloads
         self.expelled: list[int] = []
-
-    def is_size_valid(self, commit: Commit) -> bool:
-        """Whether a payload can have the size that a header says."""
-        return self._codec.is_size_valid(commit.size_bytes)
 
     def keep(self, commit: Commit, payload: Array) -> None:
         """Keep a commit until it is settled."""
-        self._arrived[commit.worker, commit.number] = _Arrived(commit, payload)
+        self._arrived[commit[:2]] = commit, payload
 
     def restore(self, held: list[Commit], payload_of: PayloadOf) -> None:
         """Keep commits that were held when a state was taken."""
@@ -62,7 +51,7 @@ class Settling:
 
     def headers(self) -> list[Commit]:
         """Return the headers of held commits."""
-        return [arrived.commit for arrived in self._arrived.values()]
+        return [commit for commit, _ in self._arrived.values()]
 
     def forget(self) -> None:
         """Forget held commits: their workers begin anew."""
@@ -86,8 +75,10 @@ class Settling:
 
     def _merge(self, decision: Merge) -> str:
         keys = decision.keys
-        weights = decision.weights or [1.0] * len(keys)
-        updates = [self._update(key, weight) for key, weight in zip(keys, weights, strict=True)]
+        if decision.weights is None:
+            updates = [self._update(key) for key in keys]
+        else:
+            updates = [self._update(key, weight) for key, weight in zip(keys, decision.weights, strict=True)]
         merged = self._published.merge(updates)
         if not merged.is_finite:
             bad = [key for key, update in zip(keys, updates, strict=True) if not self._published.is_finite(update)]
@@ -106,13 +97,11 @@ class Settling:
         else:
             self._refuse(decision.key)
 
-    def _update(self, key: Key, weight: float) -> Update:
+    def _update(self, key: Key, weight: float = 1.0) -> Update:
         view = self._rounds.view
-        held = view.held[key]
-        payload = self._arrived[key].payload
-        return Update(
-            payload, self._codec, weight, held.worker, held.steps, held.samples, view.version - held.base_version
-        )
+        worker, _, steps, samples, base_version, _, _ = view.held[key]
+        payload = self._arrived[key][1]
+        return Update(payload, self._codec, weight, worker, steps, samples, view.version - base_version)
 
     def _refuse(self, key: Key) -> None:
         """Answer a commit that is not finite; a worker whose commits go on like that is expelled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable
 
@@ -65,6 +66,7 @@ class VirtualDriver:
 
     def _run(self) -> Outcome:
         queue, actions, workers = self._queue, self._actions, self._workers
+        events, pop = queue.events, heapq.heappop
         question, n_between = 0, self._recorder.events_between_wishes
         while self._present:
             question -= 1
@@ -72,11 +74,11 @@ class VirtualDriver:
                 question = n_between
                 if self._is_stopped():
                     return self._outcome(is_finished=False)
-            if self._server_s < math.inf and self._server_s <= queue.next_s:
+            if self._server_s < math.inf and (not events or self._server_s <= events[0][0]):
                 queue.now_s = self._server_s
                 self._tick()
             else:
-                _, _, what, index, value = queue.pop()
+                queue.now_s, _, what, index, value = pop(events)
                 actions[what](workers[index], value)
         return self._outcome(is_finished=True)
 
@@ -146,7 +148,6 @@ class VirtualDriver:
 
     def _compute(self, worker: VirtualWorker) -> None:
         request = worker.request
-        assert isinstance(request, Compute)
         now_s = self._queue.now_s
         if now_s >= worker.device.stop_s:
             self._finish(worker, "its device stopped")
@@ -158,13 +159,16 @@ class VirtualDriver:
         if step != worker.step:  # it was given up
             return
         request = worker.request
-        assert isinstance(request, Compute)
-        request.run()
+        request.run(request.batch_size)
         request.finish()
-        worker.status.compute_s += self._queue.now_s - worker.since_s
-        worker.status.steps += 1
-        worker.status.samples += request.batch_size
-        self._reply_step(worker)
+        status = worker.status
+        status.compute_s += self._queue.now_s - worker.since_s
+        status.steps += 1
+        status.samples += request.batch_size
+        if worker.arrivals:
+            self._reply_arrivals(worker)
+        else:
+            self._reply(worker, -1)
 
     def _abort(self, worker: VirtualWorker, step: float) -> None:
         """Tell the worker that its step has been given up."""
@@ -173,7 +177,7 @@ class VirtualDriver:
         worker.status.compute_s += self._queue.now_s - worker.since_s
         worker.status.aborted += 1
         worker.reply.is_aborted = True
-        self._reply_step(worker)
+        self._reply_arrivals(worker)
         worker.reply.is_aborted = False
 
     def _launch(self, worker: VirtualWorker) -> None:
@@ -182,7 +186,6 @@ class VirtualDriver:
 
     def _wait(self, worker: VirtualWorker) -> None:
         request = worker.request
-        assert isinstance(request, Release)
         worker.awaited = request.number
         self._wake(worker, 0.0)
 
@@ -193,14 +196,11 @@ class VirtualDriver:
             worker.status.blocked_s += self._queue.now_s - worker.since_s
             self._reply(worker, -1)
 
-    def _reply_step(self, worker: VirtualWorker) -> None:
-        """Answer a step, with what has arrived meanwhile."""
-        if worker.arrivals:
-            worker.reply.arrivals, worker.arrivals = worker.arrivals, []
-            self._reply(worker, -1)
-            worker.reply.arrivals = ()
-        else:
-            self._reply(worker, -1)
+    def _reply_arrivals(self, worker: VirtualWorker) -> None:
+        """Answer a step with what has arrived meanwhile."""
+        worker.reply.arrivals, worker.arrivals = worker.arrivals, []
+        self._reply(worker, -1)
+        worker.reply.arrivals = None
 
     def _reply(self, worker: VirtualWorker, version: int) -> None:
         reply = worker.reply
@@ -210,7 +210,8 @@ class VirtualDriver:
         except StopIteration:
             self._finish(worker)
         else:
-            self._carry_out(worker, request)
+            worker.since_s, worker.request = self._queue.now_s, request
+            self._begins[type(request)](worker)
 
     def _finish(self, worker: VirtualWorker, why: str | None = None) -> None:
         worker.program.close()
@@ -237,7 +238,8 @@ class VirtualDriver:
             worker = workers[index]
             if worker.awaited:
                 self._queue.after(0.0, "wake", index)
-            elif worker.exchanges:
+                continue
+            if worker.exchanges:
                 self._transfers.release(worker)
             request = worker.request
             if isinstance(request, Compute) and request.can_abort and worker.reply.control.resync != request.resync:

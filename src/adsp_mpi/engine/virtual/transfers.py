@@ -11,7 +11,7 @@ from adsp_mpi.engine.server.published import PublishedParameters
 from adsp_mpi.engine.server.server import Server
 from adsp_mpi.engine.virtual.event_queue import EventQueue
 from adsp_mpi.engine.virtual.virtual_worker import Exchange, VirtualWorker
-from adsp_mpi.engine.worker.requests import Arrival, HandIn, Launch, Pull, Settle
+from adsp_mpi.engine.worker.requests import Arrival, Settle
 
 Action = Callable[[VirtualWorker, float], None]
 
@@ -73,18 +73,15 @@ class Transfers:
     def hand_in(self, worker: VirtualWorker) -> None:
         """Begin to hand in a commit."""
         request = worker.request
-        assert isinstance(request, HandIn)
         self._queue.after(worker.device.uplink_s(request.payload.nbytes), self._commit_at_server, worker.index)
 
     def _ask(self, worker: VirtualWorker, _: float) -> None:
         request = worker.request
-        assert isinstance(request, Pull)
         begin_s, end_s = self.link.reserve(self._queue.now_s, request.into.nbytes)
         self._from(begin_s, "read", worker, end_s - begin_s)
 
     def _read(self, worker: VirtualWorker, transfer_s: float) -> None:
         request = worker.request
-        assert isinstance(request, Pull)
         request.into[:] = self._published.current
         delay_s = transfer_s + worker.device.latency_s / 2 + worker.device.downlink_s(request.into.nbytes)
         self._queue.after(delay_s, "pulled", worker.index, self._published.version)
@@ -95,13 +92,11 @@ class Transfers:
 
     def _send(self, worker: VirtualWorker, _: float) -> None:
         request = worker.request
-        assert isinstance(request, HandIn)
         _, end_s = self.link.reserve(self._queue.now_s, request.payload.nbytes)
         self._from(end_s, "arrive", worker)
 
     def _arrive(self, worker: VirtualWorker, _: float) -> None:
         request = worker.request
-        assert isinstance(request, HandIn)
         worker.status.communication_s += self._queue.now_s - worker.since_s
         self._server.on_commit(request.commit, request.payload, self._queue.now_s)
         self._ends.deliver()
@@ -112,7 +107,6 @@ class Transfers:
     def launch(self, worker: VirtualWorker) -> None:
         """Begin to hand in a commit, to be followed by a pull, beside what the worker does next."""
         request = worker.request
-        assert isinstance(request, Launch)
         if not worker.exchanges:
             worker.in_flight_since_s = self._queue.now_s
         worker.exchanges[request.commit.number] = Exchange(request.commit)

@@ -37,7 +37,7 @@ class VirtualWorker:
     program: Generator[Request, Reply, None]
     status: WorkerStatus
     reply: Reply  # the only one it is ever given
-    request: Request | None = None  # what is being carried out
+    request: Any = None  # a `Request`: what is being carried out
     awaited: int = 0  # number of the commit whose release it waits for, 0 if none
     since_s: float = 0.0  # start of what it is doing
     step: int = 0  # number of the computation under way: one that was given up is known by another number

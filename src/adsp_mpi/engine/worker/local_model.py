@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ class LocalModel:
     parameters : shape (n_params,), w; a pull writes it
     number : of the commit that is being accumulated
     step_index : index of the next step; it decides batch and learning rate
+    loss : of the minibatch whose gradient was computed last
     """
 
     def __init__(self, work: Work, gradient: Array, rule: LocalRule, codec: Codec, in_flight: int = 0) -> None:
@@ -54,6 +56,7 @@ class LocalModel:
         self._pulled: list[Array] = []  # see `beside`
         self.step_index = work.options.start_step
         self.number = 1
+        self.loss = math.nan
         self._is_clear = True  # whatever `update` holds
 
     @property
@@ -67,10 +70,10 @@ class LocalModel:
 
     # ---- steps -------------------------------------------------------------------------------------------------
 
-    def compute(self, batch_size: int) -> float:
-        """Compute the gradient of the next step; return the minibatch loss. Nothing is changed yet."""
+    def compute(self, batch_size: int) -> None:
+        """Compute loss and gradient of the next step; neither w nor U is changed yet."""
         x, y = self._sampler.batch(self._worker, self.step_index, batch_size)
-        return self._model.loss_and_grad(self.parameters, x, y, self._gradient)
+        self.loss = self._model.loss_and_grad(self.parameters, x, y, self._gradient)
 
     def apply(self) -> None:
         """Take the step whose gradient has been computed."""
@@ -81,9 +84,9 @@ class LocalModel:
 
     def step(self, batch_size: int) -> float:
         """Compute and take one step; return the minibatch loss."""
-        loss = self.compute(batch_size)
+        self.compute(batch_size)
         self.apply()
-        return loss
+        return self.loss
 
     # ---- pulls -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from adsp_mpi.engine.messages import MAX_PULLS
 from adsp_mpi.engine.worker.local_model import LocalModel
 from adsp_mpi.engine.worker.requests import Arrival, Compute, HandIn, Launch, Pull, Release, Reply, Request, Settle
 from adsp_mpi.plain import from_plain, to_plain
+from adsp_mpi.records import maker
 from adsp_mpi.store.schema import Commit, PullKind, PullMark
 from adsp_mpi.sync.decisions import Cycle
 from adsp_mpi.sync.scheme import Scheme
@@ -35,6 +36,7 @@ class Next(StrEnum):
 # Next.PULL is a call of a function in Python 3.11, at every event
 _PULL, _COMPUTE, _HAND_IN, _RELEASE, _END, _RESYNC, _EXCHANGE, _LAUNCH, _SETTLE = Next
 _REPLACE, _REBASE, _EXCHANGED = map(int, PullKind)
+_commit, _mark = maker(Commit), maker(PullMark)
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Books:
     base_version: int = -1  # the same before the first step since the last commit
     batch_size: int = 0
     resync: int = 0  # the last call of the server that has been heeded
+    has_changed: bool = True  # what has been pulled, since the last step
     retries: int = 0  # of pulls since the last commit
     pulled_s: float = 0.0
     started_s: float = 0.0
@@ -75,21 +78,26 @@ class Worker:
         self._local = local
         self._progress = Progress(worker, n_workers, target=math.nan)
         self._books = Books()
-        self._loss = math.nan  # of the step under way
-        self._cycle = scheme.cycle
-        self._in_flight = scheme.in_flight if scheme.cycle is Cycle.OVERLAPPED else 0
+        # looking up Cycle.OVERLAPPED is a call of a function in Python 3.11, at every step
+        self._is_overlapped = scheme.cycle is Cycle.OVERLAPPED
+        self._pulls_first = scheme.cycle is Cycle.PULL_THEN_PUSH
+        self._in_flight = scheme.in_flight
 
     def program(self) -> Generator[Request, Reply, None]:
         """Pull, then compute and commit until told to stop; a restored worker asks again for what it waited for."""
         books, local = self._books, self._local
-        compute = Compute(self._run, self._finish, 0, 0)
+        compute = Compute(local.compute, local.apply, 0, 0)
         while True:
             if books.next is _COMPUTE:
-                compute.step, compute.batch_size, compute.resync = local.step_index, books.batch_size, books.resync
-                compute.can_abort = len(books.pulls) < MAX_PULLS - 2  # two more may come with commits in flight
+                compute.step, compute.batch_size = local.step_index, books.batch_size
+                if books.has_changed:
+                    books.has_changed = False
+                    compute.resync = books.resync
+                    compute.can_abort = len(books.pulls) < MAX_PULLS - 2  # two may come with commits in flight
                 books.next = self._computed((yield compute))
             elif books.next is _HAND_IN:
-                yield HandIn(self._header(), local.payload_of(local.number))
+                payload = local.payload_of(local.number)
+                yield HandIn(self._header(payload.nbytes), payload)
                 books.number += 1
                 books.next = _RELEASE
             elif books.next is _RELEASE:
@@ -97,7 +105,8 @@ class Worker:
             elif books.next is _PULL:
                 books.next = self._pulled((yield Pull(local.parameters)))
             elif books.next is _LAUNCH:
-                launch = Launch(self._header(), local.payload_of(local.number), local.beside(local.number))
+                payload = local.payload_of(local.number)
+                launch = Launch(self._header(payload.nbytes), payload, local.beside(local.number))
                 books.next = self._launched((yield launch))
             elif books.next is _RESYNC:
                 books.next = self._resynced((yield Pull(local.beside(local.number))))
@@ -145,30 +154,35 @@ class Worker:
         progress, books, now_s, control = self._progress, self._books, reply.now_s, reply.control
         if not reply.is_aborted:
             progress.steps += 1
+            books.loss_sum += self._local.loss
             if progress.steps == 1:
                 books.base_version = books.version
-        if reply.arrivals:
+        if reply.arrivals is not None:
             self._take_arrivals(reply)
+            if reply.is_aborted:
+                return self._end() if control.stop else _RESYNC
         if control.stop:
             return self._end()
-        if reply.is_aborted:
-            return _RESYNC
         progress.target = control.target
-        if self._cycle is Cycle.OVERLAPPED:
-            progress.since_pull_s = now_s - (books.pulled_s if math.isnan(books.commit_s) else books.commit_s)
-            if len(books.launched) == self._in_flight or not self._scheme.is_commit_due(progress):
-                return _COMPUTE
-            books.commit_s = now_s
-            self._local.close()
-            return _LAUNCH
+        if self._is_overlapped:
+            return self._maybe_launch(now_s)
         progress.since_pull_s = now_s - books.pulled_s
         books.commit_s = now_s
         if not self._scheme.is_commit_due(progress):
             return _COMPUTE
-        if self._cycle is Cycle.PULL_THEN_PUSH:
+        if self._pulls_first:
             return _EXCHANGE
         self._local.close()
         return _HAND_IN
+
+    def _maybe_launch(self, now_s: float) -> Next:
+        progress, books = self._progress, self._books
+        progress.since_pull_s = now_s - (books.pulled_s if math.isnan(books.commit_s) else books.commit_s)
+        if len(books.launched) == self._in_flight or not self._scheme.is_commit_due(progress):
+            return _COMPUTE
+        books.commit_s = now_s
+        self._local.close()
+        return _LAUNCH
 
     def _released(self, reply: Reply) -> Next:
         self._begin_commit(reply)
@@ -177,7 +191,7 @@ class Worker:
             return _END
         if control.pull or control.resync != books.resync:
             return _PULL
-        if self._cycle is Cycle.PULL_THEN_PUSH:
+        if self._pulls_first:
             books.overhead_s = self._progress.overhead_s = reply.now_s - books.commit_s
         return _COMPUTE
 
@@ -218,16 +232,18 @@ class Worker:
         books.loss_sum = 0.0
         books.retries = 0
         books.pulls = []
+        books.has_changed = True
         books.started_s = reply.now_s
 
     def _take_version(self, version: int, retries: int, how: int, reply: Reply) -> Books:
         books = self._books
         in_flight = len(books.launched) if how == _REBASE else 0
-        mark = PullMark(self._local.step_index, version, how, in_flight)
+        mark = _mark((self._local.step_index, version, how, in_flight))
         if books.pulls and books.pulls[-1].step == mark.step:  # nothing has been made of what was pulled before
             books.pulls[-1] = mark
         else:
             books.pulls.append(mark)
+        books.has_changed = True
         books.version = version
         books.retries += retries
         books.resync = reply.control.resync
@@ -239,7 +255,7 @@ class Worker:
         """Take over what has come while the last step was computed: the newest parameters count."""
         books = self._books
         newest: Arrival | None = None
-        for arrival in reply.arrivals:
+        for arrival in reply.arrivals or ():
             books.overhead_s = arrival.arrived_s - books.launched.pop(arrival.number)
             books.retries += arrival.retries
             if arrival.version >= books.version:
@@ -255,29 +271,14 @@ class Worker:
     def _end(self) -> Next:
         return _SETTLE if self._books.launched else _END
 
-    def _run(self) -> None:
-        self._loss = self._local.compute(self._books.batch_size)
-
-    def _finish(self) -> None:
-        self._local.apply()
-        self._books.loss_sum += self._loss
-
-    def _header(self) -> Commit:
+    def _header(self, size_bytes: int) -> Commit:
         books, steps = self._books, self._progress.steps
         first_step = self._local.step_index - steps
-        return Commit(
-            worker=self._progress.worker,
-            number=books.number + 1,
-            first_step=first_step,
-            steps=steps,
-            batch_size=books.batch_size,
-            learning_rate=self._local.learning_rate_at(first_step),
-            base_version=books.base_version,
-            is_pulled=bool(books.pulls) and books.pulls[0].step == first_step and books.pulls[0].how != _EXCHANGED,
-            started_s=books.started_s,
-            overhead_s=books.overhead_s,
-            retries=books.retries,
-            train_loss=books.loss_sum / steps,
-            size_bytes=self._local.payload_of(books.number + 1).nbytes,
-            pulls=tuple(books.pulls),
+        is_pulled = bool(books.pulls) and books.pulls[0].step == first_step and books.pulls[0].how != _EXCHANGED
+        return _commit(
+            (
+                *(self._progress.worker, books.number + 1, first_step, steps, books.batch_size),
+                *(self._local.learning_rate_at(first_step), books.base_version, is_pulled, books.started_s),
+                *(books.overhead_s, books.retries, books.loss_sum / steps, size_bytes, tuple(books.pulls)),
+            )
         )

@@ -27,13 +27,13 @@ class Pull:
 
 @dataclass(slots=True)
 class Compute:
-    """Call `run`, take as long as the device does, then call `finish`. Compute.
+    """Call `run` with the batch size, take as long as the device does, then call `finish`. Compute.
 
     If the server has called the worker back meanwhile (its control says another `resync`), `finish` is left out, the
     step is not counted, and the reply says so; unless `can_abort` is false.
     """
 
-    run: Callable[[], None]
+    run: Callable[[int], object]  # given the batch size
     finish: Callable[[], None]
     step: int
     batch_size: int
@@ -94,5 +94,5 @@ class Reply:
     control: Control
     version: int = -1  # of a pull
     retries: int = 0  # of a pull
-    is_aborted: bool = False  # a step that was given up
-    arrivals: Sequence[Arrival] = ()
+    arrivals: Sequence[Arrival] | None = None  # of a step; None if there is nothing to be told beside its end
+    is_aborted: bool = False  # a step that was given up; `arrivals` is not None then

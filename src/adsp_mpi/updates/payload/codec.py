@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +47,7 @@ class Codec:
         self.item_dtype: np.dtype[Any] = dtype
         self.capacity = n_parameters
 
-    @property
+    @cached_property
     def capacity_bytes(self) -> int:
         """Bytes of a payload at most."""
         return self.capacity * self.item_dtype.itemsize

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adsp_kernels import commit as kernels
+from adsp_mpi.records import maker
 from adsp_mpi.updates.rules.rule import UpdateRule
 from adsp_mpi.updates.update import Merged, Rates, Update
 
 Array = NDArray[Any]
+_merged = maker(Merged)
 
 
 class Sum(UpdateRule):
@@ -34,8 +36,9 @@ class Sum(UpdateRule):
         """Store W + η (buffer + Σ weight U) in `into`."""
         if len(updates) == 1 and self._absorbed is None:
             (update,) = updates
-            is_finite, bits = self._step(current, update.dense(), update.weight * rates.eta, rates.momentum, into)
-            return Merged(bool(is_finite), [int(bits)])
+            u = update.codec.decode(update.payload)
+            is_finite, bits = self._step(current, u, update.weight * rates.eta, rates.momentum, into)
+            return _merged((bool(is_finite), [int(bits)]))
         self._total[:] = 0 if self._absorbed is None else self._absorbed
         all_bits = [self._add(update, self._total) for update in updates]
         is_finite, _ = self._step(current, self._total, rates.eta, rates.momentum, into)
