@@ -87,6 +87,7 @@ class Worker:
         """Pull, then compute and commit until told to stop; a restored worker asks again for what it waited for."""
         books, local = self._books, self._local
         compute = Compute(local.compute, local.apply, 0, 0)
+        books.has_changed = True  # for a request that is new, whatever the books were restored from
         while True:
             if books.next is _COMPUTE:
                 compute.step, compute.batch_size = local.step_index, books.batch_size
