@@ -108,7 +108,21 @@ def commits_only(worker: int, local: LocalModel, think_s: float) -> Generator[Re
     while not reply.control.stop:
         time.sleep(think_s)
         number, start_s = number + 1, time.perf_counter()
-        yield HandIn(Commit(worker, number, 0, 1, 1, 0.1, reply.version, True, 0.0, overhead_s, 0, 0.0), local.update)
+        commit = Commit(
+            worker=worker,
+            number=number,
+            first_step=number - 1,
+            steps=1,
+            batch_size=1,
+            learning_rate=0.1,
+            base_version=reply.version,
+            is_pulled=True,
+            started_s=0.0,
+            overhead_s=overhead_s,
+            retries=0,
+            train_loss=0.0,
+        )
+        yield HandIn(commit, local.update)
         reply = yield Release(number)
         if not reply.control.stop:
             reply = yield Pull(local.parameters)
