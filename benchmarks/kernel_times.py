@@ -26,7 +26,6 @@ from kernel_rows.peak import peak_gflops  # noqa: E402, after the variables
 from kernel_rows.row import HAS_TORCH, Row, Step  # noqa: E402, after the variables
 from report import Cell, Column, Table, machine  # noqa: E402, after the variables
 
-WARM_UP = 3
 COLUMNS = (
     Column("step"),
     Column("peer", is_optional=True),
@@ -48,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=families, nargs="*", default=families)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--warm-up", type=int, default=3, help="steps before the first round")
     arguments = parser.parse_args()
     print(machine())
     if not HAS_TORCH:
@@ -60,15 +60,15 @@ def main() -> None:
     with Table(n_rows, *COLUMNS) as table:
         for found in rows.values():
             for row in found:
-                for cells in measured(row, arguments.rounds):
+                for cells in measured(row, arguments.rounds, arguments.warm_up):
                     table.add(*cells)
 
 
-def measured(row: Row, rounds: int) -> Iterator[tuple[Cell, ...]]:
+def measured(row: Row, rounds: int, warm_up: int) -> Iterator[tuple[Cell, ...]]:
     """Measure one step beside its peers; yield the cells of a row for each, of one row if there are none."""
     steps = [row.ours, *(peer.step for peer in row.peers)]
     for step in steps:
-        for _ in range(WARM_UP):
+        for _ in range(warm_up):
             step()
     times = [[seconds(step) for step in steps] for _ in range(rounds)]
     ours, *theirs = zip(*times, strict=True)

@@ -62,7 +62,7 @@ CASES = {
         n_ranks=3,
     ),
     "kernel_times.py": Case(
-        ["--rounds", "1"],
+        ["--rounds", "1", "--warm-up", "1"],
         n_rows=[16 if HAS_TORCH else 14],
         words=["step", "peer"],
         free=["at least", "aim", "GFLOP", "of peak", *(() if HAS_TORCH else ("ratio", "peer ms", "peer lowest"))],
