@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
-from numba import config
 
 from adsp_kernels import dense, dense_vector
 
+config: Any = numba.config  # its variables are made at run time
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="vector code is machine code")
 
 
