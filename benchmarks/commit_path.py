@@ -80,10 +80,10 @@ class BareWindow:
         self._win.Lock_all(MPI.MODE_NOCHECK)
         self._slot = N_VERSIONS + comm.rank - 1
         self._parameters, self._update, self._gradient = np.zeros((3, n_parameters), FLOAT)
-        memory = np.asarray(self._win.tomemory()).view(FLOAT).reshape(-1, self._stride)
-        memory[:] = 0
-        self._vectors = [vector[:n_parameters] for vector in memory]
-        self._version = 0
+        if comm.rank == 0:
+            memory = np.asarray(self._win.tomemory()).view(FLOAT).reshape(n_vectors, self._stride)
+            memory[:] = 0
+            self._vectors, self._version = memory[:, :n_parameters], 0
 
     def put_and_get(self) -> None:
         """Do what a worker does between two commits."""
