@@ -3,8 +3,8 @@
     python benchmarks/checkpoint_cost.py                    # --parameters 1000000 100000000 --repeats 5
 
 Workers commit and pull as fast as they can, so whatever holds up rank 0 or takes its memory shows in full. Runs
-alternate; the median of the ratios is given, for one checkpoint a second and, as a sixtieth of the loss, for one a
-minute, the default.
+alternate; medians are given, and the lowest and highest cost of one checkpoint a second. One a minute, the default,
+costs a sixtieth of that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from report import Column, Table
+
 NEVER_S = 1e6
+COLUMNS = (
+    Column("parameters", "d"),
+    Column("commits/s without", ".4g"),
+    Column("with one a second", ".4g"),
+    Column("% lost", ".1f", is_positive=False),
+    Column("lowest", ".1f", is_positive=False),
+    Column("highest", ".1f", is_positive=False),
+    Column("% lost by one a minute", ".2f", is_positive=False),
+)
 
 
 def commits_per_s(n_parameters: int, interval_s: float, duration_s: float, folder: Path) -> float:
@@ -37,10 +48,10 @@ def commits_per_s(n_parameters: int, interval_s: float, duration_s: float, folde
     }
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     mpirun = Path(sys.executable).with_name("mpirun")
-    command = [mpirun, "-n", "3", sys.executable, "-m", "adsp_mpi", "train", "--quiet", *words]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    command = [str(mpirun), "-n", "3", sys.executable, "-m", "adsp_mpi", "train", "--quiet", *words]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     summary = json.loads((Path(said.split()[-1]) / "summary.json").read_text())
-    return summary["commits"] / duration_s
+    return float(summary["commits"] / duration_s)
 
 
 def main() -> None:
@@ -49,20 +60,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of each run")
     options = parser.parse_args()
-    for n_parameters in options.parameters:
-        ratios, rates = [], []
-        for _ in range(options.repeats):
-            with TemporaryDirectory() as folder:
-                without = commits_per_s(n_parameters, NEVER_S, options.duration, Path(folder))
-                every_second = commits_per_s(n_parameters, 1.0, options.duration, Path(folder))
-            ratios.append(every_second / without)
-            rates.append(without)
-        loss = 1 - median(ratios)
-        print(
-            f"{n_parameters} parameters: {median(rates):.0f} commits/s without checkpoints; one a second costs "
-            f"{loss:.1%} (from {1 - max(ratios):.1%} to {1 - min(ratios):.1%}), so one a minute {loss / 60:.2%}",
-            flush=True,
-        )
+    with Table(len(options.parameters), *COLUMNS) as table:
+        for n_parameters in options.parameters:
+            without, with_checkpoints = [], []
+            for _ in range(options.repeats):
+                with TemporaryDirectory() as folder:
+                    without.append(commits_per_s(n_parameters, NEVER_S, options.duration, Path(folder)))
+                    with_checkpoints.append(commits_per_s(n_parameters, 1.0, options.duration, Path(folder)))
+            losses = [100 * (1 - b / a) for a, b in zip(without, with_checkpoints, strict=True)]
+            loss = median(losses)
+            rates = median(without), median(with_checkpoints)
+            table.add(n_parameters, *rates, loss, min(losses), max(losses), loss / 60)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,29 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import numpy.typing as npt
+from report import Column, Table
 
 from adsp_mpi.store.checkpoint import LayoutEntry, read_checkpoint, write_checkpoint
 
 Array = npt.NDArray[np.float32]
 
 SLICE_BYTES = 1 << 22
+COSTS = (
+    Column("parameters", "d"),
+    Column("action"),
+    Column("s", ".3g"),
+    Column("CPU s", ".3g"),
+    Column("peer"),
+    Column("peer s", ".3g"),
+    Column("peer CPU s", ".3g"),
+    Column("ratio of s", ".3g"),
+)
+STALLS = (
+    Column("parameters", "d"),
+    Column("longest stall"),
+    Column("median ms", ".3g"),
+    Column("largest ms", ".3g"),
+)
 
 
 class Cost(NamedTuple):
@@ -47,13 +64,6 @@ def cost(action: Callable[[], object]) -> Cost:
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     action()
     return Cost(time.perf_counter() - wall_s, time.process_time() - cpu_s)
-
-
-def comparison(name: str, costs: list[Cost], peer: str, peer_costs: list[Cost]) -> str:
-    """Return a line with the medians of two actions, and what the first costs more."""
-    ours, theirs = (Cost(*map(median, zip(*each, strict=True))) for each in (costs, peer_costs))
-    wall = f"wall {ours.wall_s:.3f} s to {theirs.wall_s:.3f} s: {ours.wall_s / theirs.wall_s:.2f}"
-    return f"  {name} against {peer}: {wall}; cpu {ours.cpu_s:.3f} s to {theirs.cpu_s:.3f} s"
 
 
 def save(path: Path, parameters: Array, velocity: Array) -> None:
@@ -97,7 +107,16 @@ def worst_gap_s(log: h5py.Dataset, until: Callable[[], bool]) -> float:
     return worst_s
 
 
-def measure(folder: Path, n_parameters: int, repeats: int) -> None:
+class Measured(NamedTuple):
+    """All repeats of one size: what each action costs, and the longest stalls while saving and with nothing to save."""
+
+    n_parameters: int
+    costs: dict[str, list[Cost]]
+    stalls_s: list[float]
+    idle_s: list[float]
+
+
+def measure(folder: Path, n_parameters: int, repeats: int) -> Measured:
     parameters = np.random.default_rng(1).standard_normal(n_parameters, np.float32)
     velocity = parameters[::-1].copy()
     checkpoint, plain = folder / "ckpt-1.h5", folder / "plain"
@@ -122,11 +141,7 @@ def measure(folder: Path, n_parameters: int, repeats: int) -> None:
             saving.result()
             took_s, start = time.perf_counter() - start, time.perf_counter()
             idle_s.append(worst_gap_s(log, partial(has_passed, start + took_s)))
-    print(f"{n_parameters:.0e} parameters, {2 * parameters.nbytes / 1e6:.0f} MB, {repeats} repeats")
-    print(comparison("save", costs["save"], "plain write", costs["plain write"]))
-    print(comparison("load", costs["load"], "plain read", costs["plain read"]))
-    for name, gaps_s in (("while saving", stalls_s), ("with nothing to save", idle_s)):
-        print(f"  longest stall {name}: median {1e3 * median(gaps_s):.1f} ms, largest {1e3 * max(gaps_s):.1f} ms")
+    return Measured(n_parameters, costs, stalls_s, idle_s)
 
 
 def has_passed(end: float) -> bool:
@@ -140,8 +155,16 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="where to write; a temporary folder unless given")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
-        for n_parameters in arguments.parameters:
-            measure(Path(folder), int(n_parameters), arguments.repeats)
+        sizes = [measure(Path(folder), int(n_parameters), arguments.repeats) for n_parameters in arguments.parameters]
+    with Table(2 * len(sizes), *COSTS) as table:
+        for size in sizes:
+            for action, peer in (("save", "plain write"), ("load", "plain read")):
+                ours, theirs = (Cost(*map(median, zip(*size.costs[name], strict=True))) for name in (action, peer))
+                table.add(size.n_parameters, action, *ours, peer, *theirs, ours.wall_s / theirs.wall_s)
+    with Table(2 * len(sizes), *STALLS) as table:
+        for size in sizes:
+            for name, gaps_s in (("while saving", size.stalls_s), ("with nothing to save", size.idle_s)):
+                table.add(size.n_parameters, name, 1e3 * median(gaps_s), 1e3 * max(gaps_s))
 
 
 if __name__ == "__main__":

@@ -29,20 +29,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from killing import Outcome, Victim, killed
 from launch import is_open_mpi, mpirun
+from report import Cell, Column, Table
 
 # saving: while a checkpoint was written; early: before the first one
-COLUMNS = (
-    "victim",
-    "runs",
-    "saving",
-    "early",
-    "restarts",
-    "finished",
-    "lost, doubled or torn",
-    "hung",
-    "orphans",
-    "leaked",
-)
+COUNTS = ("saving", "early", "restarts", "finished", "lost, doubled or torn", "hung", "orphans", "leaked")
+COLUMNS = (Column("victim"), Column("runs", "d"), *(Column(name, "d", is_positive=False) for name in COUNTS))
+SHARES = (Column("model"), Column("% of the workers' time in commits and pulls", ".3g"))
 
 
 def main() -> None:
@@ -64,18 +56,19 @@ def main() -> None:
                 started_s = time.monotonic()
                 outcomes.append(killed(victim, Path(directory), rng, args.recovery))
                 print(f"# {victim.value}, {time.monotonic() - started_s:.0f} s: {outcomes[-1]}", flush=True)
-    print(" | ".join(COLUMNS))
-    for victim, outcomes in rows.items():
-        print(" | ".join(map(str, row(victim, outcomes))))
+    with Table(len(victims), *COLUMNS) as table:
+        for victim, outcomes in rows.items():
+            table.add(*row(victim, outcomes))
     shares: dict[str, list[float]] = {}
     for outcome in (outcome for outcomes in rows.values() for outcome in outcomes if outcome.status == 0):
         shares.setdefault(outcome.model, []).append(outcome.communication)
-    for model, share in sorted(shares.items()):
-        print(f"{model} model: {100 * mean(share):.0f} % of the workers' time in commits and pulls")
+    with Table(len(shares), *SHARES) as table:
+        for model, share in sorted(shares.items()):
+            table.add(model, 100 * mean(share))
     print(f"files in /dev/shm that were not there before: {len(set(os.listdir('/dev/shm')) - before)}")
 
 
-def row(victim: Victim, outcomes: list[Outcome]) -> tuple[object, ...]:
+def row(victim: Victim, outcomes: list[Outcome]) -> tuple[Cell, ...]:
     """Return the counts of one victim."""
     return (
         victim.value,

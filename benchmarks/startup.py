@@ -17,17 +17,23 @@ import time
 from pathlib import Path
 
 import numpy as np
+from report import Column, Table
 
 IMPORTS = "from mpi4py import MPI; import adsp_mpi, adsp_mpi.engine.mpi.session, scipy.linalg"
+COLUMNS = (
+    Column("ranks", "d"),
+    Column("empty cache, s", ".3g"),
+    Column("full cache, s", ".3g"),
+    Column("importing alone, s", ".3g"),
+)
 
 
 def seconds(ranks: int, program: list[str], folder: str, cache: str) -> float:
     mpirun = Path(sys.executable).parent / "mpirun"
     env = {**os.environ, "NUMBA_CACHE_DIR": cache}
+    command = [str(mpirun), "-n", str(ranks), sys.executable, *program]
     start = time.perf_counter()
-    subprocess.run(
-        [str(mpirun), "-n", str(ranks), sys.executable, *program], cwd=folder, env=env, check=True, capture_output=True
-    )
+    subprocess.run(command, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
@@ -47,7 +53,8 @@ def main() -> None:
             for _ in range(options.repeats)
         ]
     warm_s, imports_s = np.median(rounds, axis=0)
-    print(f"{options.ranks} ranks: cold cache {cold_s:.1f} s; warm {warm_s:.2f} s, imports alone {imports_s:.2f} s")
+    with Table(1, *COLUMNS) as table:
+        table.add(options.ranks, cold_s, warm_s, imports_s)
 
 
 if __name__ == "__main__":

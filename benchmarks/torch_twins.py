@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from kernel_rows.cnn_cifar import BandedNorm
+from kernel_rows.torch_steps import BandedNorm
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,7 +50,7 @@ class Twin:
             for w, gradient in zip(parameters, gradients, strict=True):
                 w.sub_(gradient, alpha=eta)
         self._step_index += 1
-        return loss.item()
+        return float(loss)
 
     def evaluate(self, split: Split) -> tuple[float, float]:
         """Return mean loss, without decay, and accuracy on a split."""

@@ -1,8 +1,6 @@
 """Events per second of the bare virtual engine, beside SimPy; memory per worker.
 
-    pip install simpy && python benchmarks/virtual_events.py        # --workers 100 1000 10000
-
-SimPy is needed here alone, so it is in none of the extras.
+    python benchmarks/virtual_events.py        # --workers 100 1000 10000
 
 The engine runs as it is, worker programs, server, scheme, trace and all, but a step computes nothing and a loss is a
 constant. Events are those taken from a queue. Two peers, both with the same pattern of events: half a round trip, the
@@ -27,6 +25,7 @@ from typing import Any
 import numpy as np
 import simpy
 from numpy.typing import DTypeLike
+from report import Column, Table
 
 from adsp_mpi.config.load import build_config
 from adsp_mpi.datasets import ArraySplit, DataOptions, Dataset
@@ -38,9 +37,17 @@ from adsp_mpi.models.null import Null
 from adsp_mpi.store.trace import Trace
 
 STEP_S, LATENCY_S = 0.02, 0.01
-MIN_STEPS_PER_WORKER, MIN_STEPS = 40, 100_000
+STEPS_PER_WORKER = 40  # at least
 TAU = 8
 N_POINTS = 20_000
+MEMORY = (Column("workers", "d"), Column("bytes a worker, without its parameters", ".0f"))
+EVENTS = (
+    Column("scheme"),
+    Column("workers", "d"),
+    Column("events/s", ".0f"),
+    Column("over SimPy, same work", ".3g"),
+    Column("over SimPy, bare", ".3g"),
+)
 
 
 # ruff: noqa: D102
@@ -95,7 +102,7 @@ def points(options: DataOptions, dtype: DTypeLike) -> Dataset:
     return Dataset("points", ArraySplit(x, y), few, few, 10)
 
 
-def testbed(scheme: str, n_workers: int) -> BareTestbed:
+def testbed(scheme: str, n_workers: int, n_steps: int) -> BareTestbed:
     options = {"tau": TAU} if scheme == "fixed_adacomm" else {}
     tables: dict[str, dict[str, Any]] = {
         "run": {"workers": n_workers},
@@ -103,7 +110,7 @@ def testbed(scheme: str, n_workers: int) -> BareTestbed:
         "model": {"name": "null", "parameters": 1},
         "sync": {"scheme": scheme, "check_period_s": 1.0, **options},
         "devices": {"profile": "generated", "step_time_s": STEP_S, "jitter": 0.0, "latency_s": LATENCY_S},
-        "stop": {"max_steps": max(MIN_STEPS_PER_WORKER * n_workers, MIN_STEPS)},
+        "stop": {"max_steps": max(STEPS_PER_WORKER * n_workers, n_steps)},
     }
     whole = assemble(build_config(tables), n_workers)
     parts = {field.name: getattr(whole, field.name) for field in fields(Testbed)}
@@ -130,7 +137,7 @@ class SimpyDriver:
         self.released: dict[int, simpy.Event] = {}
         self.n_events = 0
         shared = bed.scheme()
-        programs = [Worker(i, bed.n_workers, shared, BareLocal()).program() for i in range(bed.n_workers)]
+        programs = [Worker(i, bed.n_workers, shared, bed.local_model(i)).program() for i in range(bed.n_workers)]
         self.env.process(self.ticks())
         self.processes = [self.env.process(self.worker(i, program)) for i, program in enumerate(programs)]
 
@@ -243,19 +250,14 @@ class Bare:
         return time.process_time() - start_s, self.n_events
 
 
-def compare(scheme: str, n_workers: int, repeats: int) -> str:
-    """Return a line: events per second of the engine and its ratios to both peers."""
-    bed = testbed(scheme, n_workers)
-    rates = {"engine": [], "same work": [], "bare": []}
-    for _ in range(repeats):
-        rates["engine"].append(rate(lambda: engine(bed)))
-        rates["same work"].append(rate(SimpyDriver(bed, scheme).run))
-        rates["bare"].append(rate(Bare(bed, scheme).run))
-    ours = np.array(rates["engine"])
-    ratios = {name: np.median(ours / np.array(theirs)) for name, theirs in rates.items() if name != "engine"}
-    return f"{scheme:14} {n_workers:6} workers {np.median(ours):9.0f} events/s; over SimPy's: " + ", ".join(
-        f"{name} {ratio:.2f}" for name, ratio in ratios.items()
-    )
+def compare(bed: BareTestbed, scheme: str, repeats: int) -> tuple[float, float, float]:
+    """Return events per second of the engine and its ratios to both peers."""
+    rounds = [
+        (rate(lambda: engine(bed)), rate(SimpyDriver(bed, scheme).run), rate(Bare(bed, scheme).run))
+        for _ in range(repeats)
+    ]
+    ours, same_work, bare = np.array(rounds).T
+    return float(np.median(ours)), float(np.median(ours / same_work)), float(np.median(ours / bare))
 
 
 def rate(run: Callable[[], tuple[float, int]]) -> float:
@@ -265,7 +267,7 @@ def rate(run: Callable[[], tuple[float, int]]) -> float:
 
 def memory_per_worker(n_workers: int) -> float:
     """Return the bytes that a worker takes at the start of a run, without parameters and update."""
-    bed = testbed("asp", n_workers)
+    bed = testbed("asp", n_workers, n_steps=1)
     tracemalloc.start()
     driver = VirtualDriver(bed, Quiet())
     taken, _ = tracemalloc.get_traced_memory()
@@ -275,15 +277,19 @@ def memory_per_worker(n_workers: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--schemes", nargs="+", default=["asp", "bsp", "ssp", "fixed_adacomm", "adsp"])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=100_000, help=f"of a run, but {STEPS_PER_WORKER} of each worker")
     chosen = parser.parse_args()
-    print(f"{memory_per_worker(max(chosen.workers)):.0f} bytes a worker without its parameters")
-    for n_workers in chosen.workers:
-        for scheme in chosen.schemes:
-            print(compare(scheme, n_workers, chosen.repeats), flush=True)
+    with Table(1, *MEMORY) as table:
+        table.add(max(chosen.workers), memory_per_worker(max(chosen.workers)))
+    with Table(len(chosen.workers) * len(chosen.schemes), *EVENTS) as table:
+        for n_workers in chosen.workers:
+            for scheme in chosen.schemes:
+                bed = testbed(scheme, n_workers, chosen.steps)
+                table.add(scheme, n_workers, *compare(bed, scheme, chosen.repeats))
 
 
 if __name__ == "__main__":

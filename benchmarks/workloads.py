@@ -4,7 +4,8 @@
 
 Ours and PyTorch's start from the same parameters and take the same batches, in turns. Rounding drives them apart, and
 two runs of ours as well: so a third trainee, ours again, starts 1e-7 beside, and its distance is what rounding alone
-does. The times are wall seconds of the steps, batches included and evaluations left out.
+does. The times are wall seconds of the steps, batches included and evaluations left out. Without torch, ours are
+trained alone.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Protocol
 
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before numpy and torch are imported
 
 import numpy as np  # noqa: E402, after the variables
-import torch  # noqa: E402, after the variables
-from kernels import machine  # noqa: E402, after the variables
-from torch_twins import Twin  # noqa: E402, after the variables
+from report import Cell, Column, Table, machine  # noqa: E402, after the variables
 
 from adsp_mpi.config.sections import Config  # noqa: E402, after the variables
 from adsp_mpi.datasets import DataOptions  # noqa: E402, after the variables
@@ -30,6 +31,35 @@ from adsp_mpi.datasets.base import Dataset, Floats, Split  # noqa: E402, after t
 from adsp_mpi.engine.arithmetic import reproducible_arithmetic  # noqa: E402, after the variables
 from adsp_mpi.engine.testbed import Testbed, assemble, warm_up  # noqa: E402, after the variables
 from adsp_mpi.models import ModelOptions  # noqa: E402, after the variables
+
+PROGRESS = (
+    Column("step", "d"),
+    Column("trainee"),
+    Column("s", ".4g"),
+    Column("training loss since the row before", ".4f"),
+    Column("validation loss", ".4f"),
+    Column("accuracy", ".4f", is_positive=False),
+    Column("test accuracy", ".4f", is_positive=False),
+)
+COSTS = (
+    Column("trainee"),
+    Column("steps", "d"),
+    Column("s", ".4g"),
+    Column("ms each", ".3g"),
+    Column("CPU s", ".4g"),
+    Column("CPU ms each", ".3g"),
+)
+# how far two loss curves are apart, in units of the noise: the deviation of the minibatch losses
+DISTANCES = (
+    Column("ours against"),
+    Column("steps", "d"),
+    Column("noise", ".3g"),
+    Column("rms of differences / noise", ".2g", is_positive=False),
+    Column("block of steps", "d"),
+    Column("largest difference of a block's mean", ".2g", is_positive=False),
+    Column("the same / noise", ".2g", is_positive=False),
+    Column("largest in the first 20 steps", ".1g", is_positive=False),
+)
 
 
 @dataclass(frozen=True)
@@ -106,11 +136,10 @@ class Trainee:
         self.seconds += time.perf_counter() - start
         self.cpu_seconds += time.process_time() - cpu_start
 
-    def cost(self) -> str:
+    def cost(self) -> tuple[Cell, ...]:
         """Return how long the steps took."""
         n = len(self.losses)
-        each, cpu_each = 1e3 * self.seconds / n, 1e3 * self.cpu_seconds / n
-        return f"{n} steps, {self.seconds:.1f} s ({each:.3g} ms each), {self.cpu_seconds:.1f} CPU s ({cpu_each:.3g} ms)"
+        return self.name, n, self.seconds, 1e3 * self.seconds / n, self.cpu_seconds, 1e3 * self.cpu_seconds / n
 
 
 def main() -> None:
@@ -120,13 +149,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of ours, instead of the workload's budget")
     parser.add_argument("--torch-steps", type=int, help="of PyTorch; 0 trains ours alone")
     arguments = parser.parse_args()
-    print(f"{machine()}, torch {torch.__version__}; {time.strftime('%Y-%m-%d')}", flush=True)
+    has_torch = find_spec("torch") is not None
+    peer = f"torch {version('torch')}" if has_torch else "torch is not installed: ours are trained alone"
+    print(f"{machine()}; {time.strftime('%Y-%m-%d')}; {peer}")
     for name in arguments.only:
         workload = WORKLOADS[name]
         steps = workload.steps if arguments.steps is None else arguments.steps
         torch_steps = workload.torch_steps if arguments.torch_steps is None else arguments.torch_steps
         with reproducible_arithmetic():
-            train(name, workload, arguments.data_dir, steps, min(steps, torch_steps))
+            train(name, workload, arguments.data_dir, steps, min(steps, torch_steps) if has_torch else 0)
 
 
 def train(name: str, workload: Workload, folder: str, steps: int, torch_steps: int) -> None:
@@ -134,68 +165,73 @@ def train(name: str, workload: Workload, folder: str, steps: int, torch_steps: i
     data = DataOptions(name=name, dir=folder, validation_fraction=workload.validation_fraction)
     testbed = assemble(Config(data=data, model=ModelOptions(name=workload.model)), 1)
     warm_up(testbed)
-    dataset, apart = testbed.dataset, workload.points_apart
+    dataset = testbed.dataset
     print(
         f"\n{name}, {workload.model}: {len(dataset.train)} samples for training, {len(dataset.validation)} for "
-        f"validation, {len(dataset.test)} for test; batch {testbed.config.model.batch_size}"
+        f"validation, {len(dataset.test)} for test; batch {testbed.config.model.batch_size}\n"
     )
     ours = Trainee("ours", Ours(testbed))
-    if torch_steps:
-        others = [Trainee("PyTorch", Twin(testbed)), Trainee("ours, 1e-7 beside", Ours(testbed, 1e-7))]
-        train_to(torch_steps, [ours, *others], testbed, workload)
-        for other in others:
-            print(f"\n{other.name}: {other.cost()}")
-            compare(ours, other, apart)
-    if steps > torch_steps:
-        train_to(steps, [ours], testbed, workload)
-    print(f"\nours: {ours.cost()}")
+    others = (
+        [Trainee("PyTorch", twin(testbed)), Trainee("ours, 1e-7 beside", Ours(testbed, 1e-7))] if torch_steps else []
+    )
+    together, alone = (
+        range(first, last, workload.points_apart) for first, last in ((0, torch_steps), (torch_steps, steps))
+    )
+    with Table(len(together) * (1 + len(others)) + len(alone), *PROGRESS) as table:
+        train_to(torch_steps, [ours, *others], together, testbed, workload, table)
+        train_to(steps, [ours], alone, testbed, workload, table)
+    with Table(1 + len(others), *COSTS) as table:
+        for trainee in (ours, *others):
+            table.add(*trainee.cost())
+    if others:
+        with Table(len(others), *DISTANCES) as table:
+            for other in others:
+                table.add(other.name, *distance(ours, other, workload.points_apart))
     if workload.bar:
         print(f"test accuracy of {workload.bar:.0%} or more {ours.reached or 'not seen'}", flush=True)
 
 
-def train_to(last: int, trainees: Sequence[Trainee], testbed: Testbed, workload: Workload) -> None:
-    """Train until step `last`, all as far as the first, and print a table."""
-    print("\n| step | trainee | s | training loss since the row before | validation loss | accuracy | test accuracy |")
-    print("|---|---|---|---|---|---|---|")
-    first = len(trainees[0].losses)
-    for step in range(first, last, workload.points_apart):
+def twin(testbed: Testbed) -> Steps:
+    """Return the same model in PyTorch."""
+    from torch_twins import Twin
+
+    return Twin(testbed)
+
+
+def train_to(
+    last: int, trainees: Sequence[Trainee], points: range, testbed: Testbed, workload: Workload, table: Table
+) -> None:
+    """Train until step `last`, with a row of each trainee after every stretch that begins at one of `points`."""
+    for step in points:
         for trainee in trainees:
             n_steps = min(workload.points_apart, last - step)
             trainee.run(n_steps, testbed.config.model.batch_size)
-            print_row(trainee, n_steps, testbed.dataset, workload.bar)
+            table.add(*progress(trainee, n_steps, testbed.dataset, workload.bar))
 
 
-def print_row(trainee: Trainee, n_steps: int, dataset: Dataset, bar: float | None) -> None:
-    """Print how far a trainee is; keep when its test accuracy is seen to reach the bar."""
+def progress(trainee: Trainee, n_steps: int, dataset: Dataset, bar: float | None) -> tuple[Cell, ...]:
+    """Return how far a trainee is; keep when its test accuracy is seen to reach the bar."""
     loss, accuracy = trainee.trained.evaluate(dataset.validation)
     _, test_accuracy = trainee.trained.evaluate(dataset.test)
-    step, training_loss = len(trainee.losses), np.mean(trainee.losses[-n_steps:])
+    step, training_loss = len(trainee.losses), float(np.mean(trainee.losses[-n_steps:]))
     if bar and test_accuracy >= bar and not trainee.reached:
         trainee.reached = f"first seen at step {step}, {trainee.seconds:.0f} s ({trainee.cpu_seconds:.0f} CPU s)"
-    print(
-        f"| {step} | {trainee.name} | {trainee.seconds:.1f} | {training_loss:.4f} | {loss:.4f} | {accuracy:.4f} | "
-        f"{test_accuracy:.4f} |",
-        flush=True,
-    )
+    return step, trainee.name, trainee.seconds, training_loss, loss, accuracy, test_accuracy
 
 
-def compare(ours: Trainee, other: Trainee, block: int) -> None:
-    """Print how far two loss curves are apart, in units of the noise: the deviation of the minibatch losses.
+def distance(ours: Trainee, other: Trainee, block: int) -> tuple[float, ...]:
+    """Return how far two loss curves are apart.
 
-    It is told from the differences of successive losses, which leave the curve's slope out.
+    The noise is told from the differences of successive losses, which leave the curve's slope out.
     """
     block = min(block, len(other.losses))
     n_blocks = len(other.losses) // block
     a, b = (blocks_of(trainee.losses, n_blocks, block) for trainee in (ours, other))
-    noise = np.sqrt(np.mean(np.diff(a) ** 2) / 2)
-    means = np.abs(a.mean(axis=1) - b.mean(axis=1))
-    print(
-        f"{ours.name} against {other.name}, {n_blocks * block} steps: root mean square of the difference per minibatch "
-        f"{np.sqrt(np.mean((a - b) ** 2)) / noise:.2g} of the noise ({noise:.3g}); means of {block} steps differ by "
-        f"{means.max():.2g} at most, {means.max() / noise:.2g} of the noise; in the first 20 steps by "
-        f"{np.abs(a - b)[0, :20].max():.1g} at most",
-        flush=True,
-    )
+    noise = float(np.sqrt(np.mean(np.diff(a) ** 2) / 2))
+    rms = float(np.sqrt(np.mean((a - b) ** 2)))
+    largest = float(np.abs(a.mean(axis=1) - b.mean(axis=1)).max())
+    first = float(np.abs(a - b)[0, :20].max())
+    return n_blocks * block, noise, rms / noise, block, largest, largest / noise, first
 
 
 def blocks_of(losses: Sequence[float], n_blocks: int, block: int) -> Floats:

@@ -18,6 +18,7 @@ from mpi4py import MPI
 WORLD = MPI.COMM_WORLD
 IS_RANK = WORLD.size > 1  # this process is a rank of one parallel test, not the test run
 PARALLEL_TIMEOUT_S = 100.0  # for a parallel test without a marker ``timeout(s)``
+PROGRAMS = {"system", "benchmarks"}  # the folders of tests that start whole programs
 GRACE_S = 10.0  # a late rank ends itself and shows its stacks; the test run waits this much longer before it kills
 # Keep compiled modules, which the next ranks start with, and whole lines.
 RANK_ENV = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": ""}
@@ -41,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run serial tests first, then parallel ones, then whole programs; give parallel tests their deadlines."""
-    items.sort(key=lambda item: ("system" in item.path.parts, n_ranks(item) > 1))
+    items.sort(key=lambda item: (not PROGRAMS.isdisjoint(item.path.parts), n_ranks(item) > 1))
     for item in items:
         if n_ranks(item) > 1:
             timeout_s = deadline_s(item) + (0 if IS_RANK else 2 * GRACE_S)

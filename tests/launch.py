@@ -1,4 +1,4 @@
-"""Start MPI programs for the tests: knows the launchers and their quirks, and ends a job for good.
+"""Start MPI programs for the tests, or programs that start some: knows the launchers' quirks, and ends a job for good.
 
 Ranks live in sessions of their own and may outlive a killed mpirun; so every process of a job inherits a mark in its
 environment, and whoever still carries it at the end is killed.
@@ -53,12 +53,13 @@ def run_mpi(
     tag : let the launcher write the rank before every line
     """
     with mpi_job(n, args, launcher=launcher, env=env, timeout_s=timeout_s, tag=tag) as job:
-        try:
-            out, err = job.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired as exc:
-            out, err = (text.decode(errors="replace") if text else "" for text in (exc.stdout, exc.stderr))
-            pytest.fail(f"{n} ranks must end within {timeout_s:g} s\nstdout:\n{out}\nstderr:\n{err}", pytrace=False)
-    return subprocess.CompletedProcess(job.args, job.returncode, out, err)
+        return _ended(job, f"{n} ranks", timeout_s)
+
+
+def run_python(args: Sequence[str | Path], *, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ``python ARGS``, which may start mpirun, to its end; fail the test, with the output so far, if it is late."""
+    with _job([sys.executable, *args], _environ(mpirun(), timeout_s)) as job:
+        return _ended(job, f"python {args[0]}", timeout_s)
 
 
 @contextmanager
@@ -73,11 +74,22 @@ def mpi_job(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start the job of `run_mpi` and hand over mpirun; nothing of it is left when the block ends."""
     launcher = launcher or mpirun()
+    words = [launcher, *flags(is_open_mpi(launcher), tag), "-n", str(n), sys.executable, *args]
+    with _job(words, _environ(launcher, timeout_s) | dict(env or {})) as job:
+        yield job
+
+
+def _environ(launcher: Path, timeout_s: float) -> dict[str, str]:
+    return job_environ(is_open_mpi(launcher)) | {"MPIEXEC_TIMEOUT": str(int(timeout_s + LAUNCHER_GRACE_S))}
+
+
+@contextmanager
+def _job(words: Sequence[str | Path], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a program; whatever it has started is gone when the block ends."""
     mark = uuid.uuid4().hex
-    environ = job_environ(is_open_mpi(launcher)) | {"MPIEXEC_TIMEOUT": str(int(timeout_s + LAUNCHER_GRACE_S))}
     with subprocess.Popen(
-        [str(word) for word in (launcher, *flags(is_open_mpi(launcher), tag), "-n", n, sys.executable, *args)],
-        env=environ | dict(env or {}) | {MARK: mark},
+        words,
+        env={**environ, MARK: mark},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -88,6 +100,15 @@ def mpi_job(
             yield job
         finally:
             kill_marked(mark)
+
+
+def _ended(job: subprocess.Popen[str], who: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    try:
+        out, err = job.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as exc:
+        out, err = (text.decode(errors="replace") if text else "" for text in (exc.stdout, exc.stderr))
+        pytest.fail(f"{who} must end within {timeout_s:g} s\nstdout:\n{out}\nstderr:\n{err}", pytrace=False)
+    return subprocess.CompletedProcess(job.args, job.returncode, out, err)
 
 
 def mpirun() -> Path:

@@ -1,1 +1,1 @@
-"""The rows of benchmarks/kernels.py: each module, row and peak apart, has a function rows()."""
+"""The rows of benchmarks/kernel_times.py: each module but row, peak and torch_steps has a function rows()."""

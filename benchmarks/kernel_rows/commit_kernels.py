@@ -24,6 +24,6 @@ def rows() -> Iterator[Row]:
         "the first step after a commit": lambda: commit.first_step(w, u, g, eta),
     }
     for name, kernel in kernels.items():
-        promised = (AT_LEAST, AIM) if name.startswith("the next") else ("", "")
+        promised = (AT_LEAST, AIM) if name.startswith("the next") else ()
         memcpy = Peer(f"numpy {np.__version__}, copyto", lambda: np.copyto(w_next, w), *promised)
         yield Row(f"{name}, {SIZE:,} parameters", kernel, [memcpy])

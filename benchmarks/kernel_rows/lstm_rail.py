@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
+from numpy.typing import NDArray
 
 from adsp_mpi import models
 from adsp_mpi.models import ModelOptions
-from kernel_rows.row import Peer, Row
+from kernel_rows.row import HAS_TORCH, Peer, Row, Step
+
+Array = NDArray[Any]
 
 STEPS, BATCH, HIDDEN, DENSE, CLASSES = 100, 128, 128, 384, 10
 
 
-def torch_step(x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
-    lstm = nn.LSTM(1, HIDDEN, batch_first=True)
-    head = nn.Sequential(nn.Linear(HIDDEN, DENSE), nn.ReLU(), nn.Linear(DENSE, CLASSES))
-    sequences, labels = torch.tensor(x), torch.tensor(y)
-
-    def step() -> None:
-        lstm.zero_grad(set_to_none=True)
-        head.zero_grad(set_to_none=True)
-        states, _ = lstm(sequences)
-        nn.functional.cross_entropy(head(states[:, -1]), labels).backward()
-
-    return step
-
-
-def our_step(x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
+def our_step(x: Array, y: Array) -> Step:
     model = models.create(ModelOptions(name="lstm-rail"), x.shape[1:], CLASSES)
     w = model.initial(1)
     grad = np.empty_like(w)
@@ -43,9 +31,15 @@ def flop() -> int:
     return 2 * BATCH * (cell + head)
 
 
+def peers(x: Array, y: Array) -> Iterator[Peer]:
+    if HAS_TORCH:
+        from kernel_rows.torch_steps import VERSION, lstm_rail
+
+        yield Peer(f"{VERSION}, nn.LSTM", lstm_rail(HIDDEN, DENSE, CLASSES, x, y), 1.5, 1.85)
+
+
 def rows() -> Iterator[Row]:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(BATCH, STEPS, 1)).astype(np.float32)
     y = rng.integers(CLASSES, size=BATCH)
-    peer = Peer(f"torch {torch.__version__}, nn.LSTM", torch_step(x, y), 1.5, 1.85)
-    yield Row(f"lstm-rail, T={STEPS}, batch {BATCH}, hidden {HIDDEN}", our_step(x, y), [peer], flop())
+    yield Row(f"lstm-rail, T={STEPS}, batch {BATCH}, hidden {HIDDEN}", our_step(x, y), [*peers(x, y)], flop())

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adsp_kernels.jit import kernel
 from adsp_kernels.vector.code import vector_code
 from adsp_kernels.vector.lanes import LANES, Index, Memory
 from adsp_kernels.vector.machine import Machine
+
+Floats = NDArray[np.float32]
 
 TURNS = 300_000
 
@@ -34,17 +37,17 @@ _two, _six, _twelve = _independent_sums(2), _independent_sums(6), _independent_s
 
 
 @kernel
-def _two_sums(turns, x, y):
+def _two_sums(turns: int, x: Floats, y: Floats) -> None:
     _two(turns, x, y)
 
 
 @kernel
-def _six_sums(turns, x, y):
+def _six_sums(turns: int, x: Floats, y: Floats) -> None:
     _six(turns, x, y)
 
 
 @kernel
-def _twelve_sums(turns, x, y):
+def _twelve_sums(turns: int, x: Floats, y: Floats) -> None:
     _twelve(turns, x, y)
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+
+Step = Callable[[], object]
+HAS_TORCH = find_spec("torch") is not None  # else rows have no peer in PyTorch
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another implementation of the step, with its version in the name, and the ratios promised and aimed at."""
+    """Another implementation of the step, named with its version, and the ratios promised and aimed at, if any."""
 
     name: str
-    step: Callable[[], object]
-    at_least: float
-    aim: float
+    step: Step
+    at_least: float | None = None
+    aim: float | None = None
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,6 @@ class Row:
     """A step of ours; `flop` are the operations that it really does, 0 if they are not counted."""
 
     name: str
-    ours: Callable[[], object]
+    ours: Step
     peers: Sequence[Peer]
     flop: int = 0

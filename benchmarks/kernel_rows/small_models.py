@@ -6,57 +6,28 @@ other. A whole step is what training does: choose a batch, compute the gradient,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
+from numpy.typing import NDArray
 
 from adsp_kernels import commit
 from adsp_mpi import models
 from adsp_mpi.datasets.base import ArraySplit
 from adsp_mpi.datasets.sampling import Sampler
 from adsp_mpi.models import ModelOptions
-from kernel_rows.row import Peer, Row
+from kernel_rows.row import HAS_TORCH, Peer, Row, Step
+
+Array = NDArray[Any]
 
 REPEATS, SAMPLES, CLASSES = 200, 2000, 10
 HIDDEN = 64
 LEARNING_RATE = 0.01
-
-Step = Callable[[], None]
-
-
-def hinge(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Crammer and Singer's loss; torch's multi_margin_loss adds the excesses of all rivals up."""
-    own = z.gather(1, y[:, None])[:, 0]
-    rival = z.masked_fill(nn.functional.one_hot(y, CLASSES).bool(), -torch.inf).amax(1)
-    return (1 + rival - own).clamp(min=0).mean()
+KINDS = ("gradients", "whole steps")
 
 
-def torch_steps(name: str, batch: int, x: np.ndarray, y: np.ndarray) -> tuple[Step, Step]:
-    """Return a gradient, and a whole step."""
-    features = x.shape[1]
-    layers = [nn.Linear(features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES)] if name == "mlp" else None
-    net = nn.Sequential(*layers) if layers else nn.Linear(features, CLASSES)
-    loss_of = hinge if name == "svm-chiller" else nn.functional.cross_entropy
-    optimizer = torch.optim.SGD(net.parameters(), LEARNING_RATE)
-    samples, labels = torch.tensor(x), torch.tensor(y)
-    x_batch, y_batch = samples[:batch], labels[:batch]
-
-    def gradient() -> None:
-        net.zero_grad(set_to_none=True)
-        loss_of(net(x_batch), y_batch).backward()
-
-    def step() -> None:
-        chosen = torch.randint(SAMPLES, (batch,))
-        optimizer.zero_grad(set_to_none=True)
-        loss_of(net(samples[chosen]), labels[chosen]).backward()
-        optimizer.step()
-
-    return gradient, step
-
-
-def our_steps(name: str, batch: int, x: np.ndarray, y: np.ndarray) -> tuple[Step, Step]:
+def our_steps(name: str, batch: int, x: Array, y: Array) -> tuple[Step, Step]:
     """Return a gradient, and a whole step."""
     model = models.create(ModelOptions(name=name, hidden=HIDDEN), x.shape[1:], CLASSES)
     sampler = Sampler(ArraySplit(x, y), [np.arange(SAMPLES)], seed=1)
@@ -72,6 +43,16 @@ def our_steps(name: str, batch: int, x: np.ndarray, y: np.ndarray) -> tuple[Step
         commit.local_step(w, update, grad, eta)
 
     return gradient, step
+
+
+def peers(name: str, batch: int, x: Array, y: Array, at_least: float, aim: float) -> list[list[Peer]]:
+    """Return the peers of each kind."""
+    if not HAS_TORCH:
+        return [[] for _ in KINDS]
+    from kernel_rows.torch_steps import VERSION, small_model
+
+    steps = small_model(name, HIDDEN, LEARNING_RATE, batch, x, y)
+    return [[Peer(f"{VERSION}, autograd", many(step), at_least, aim)] for step in steps]
 
 
 def many(step: Step) -> Step:
@@ -91,7 +72,6 @@ def rows() -> Iterator[Row]:
     ]:
         x = rng.normal(size=(SAMPLES, features)).astype(np.float32)
         y = rng.integers(CLASSES, size=SAMPLES)
-        pairs = zip(our_steps(name, batch, x, y), torch_steps(name, batch, x, y), strict=True)
-        for what, (ours, theirs) in zip(("gradients", "whole steps"), pairs, strict=True):
-            peer = Peer(f"torch {torch.__version__}, autograd", many(theirs), at_least, aim)
-            yield Row(f"{name}, {features} features, batch {batch}: {REPEATS} {what}", many(ours), [peer])
+        kinds = zip(KINDS, our_steps(name, batch, x, y), peers(name, batch, x, y, at_least, aim), strict=True)
+        for kind, ours, theirs in kinds:
+            yield Row(f"{name}, {features} features, batch {batch}: {REPEATS} {kind}", many(ours), theirs)

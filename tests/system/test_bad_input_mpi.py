@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from launch import run_mpi
@@ -26,7 +27,7 @@ def runs(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
     stop = StopRequest()
     stop.note(signal.SIGTERM, 0)
-    tables = {**SOFTMAX, "run": {"workers": 2}, "stop": {"max_versions": 9}}
+    tables: dict[str, Any] = {**SOFTMAX, "run": {"workers": 2}, "stop": {"max_versions": 9}}
     api.simulate({**tables, "output": {"dir": str(path), "name": "simulated"}}, stop=stop)
     place = words_of(output__dir=path, output__name="real", model__name="softmax", stop__max_versions=5)
     job = run_mpi(3, ["-m", "adsp_mpi", "train", "--quiet", *place], timeout_s=DEADLINE_S)

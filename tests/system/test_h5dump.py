@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -14,7 +15,7 @@ from adsp_mpi import simulate
 from adsp_mpi.store.schema import ATTRIBUTES, TABLES
 
 pytestmark = pytest.mark.skipif(shutil.which("h5dump") is None, reason="no h5dump in PATH")
-SHORT = {"model": {"name": "softmax"}, "stop": {"max_time_s": 2.0}}
+SHORT: dict[str, Any] = {"model": {"name": "softmax"}, "stop": {"max_time_s": 2.0}}
 
 
 @pytest.fixture(scope="module")

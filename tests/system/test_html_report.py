@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import browser
 import pytest
@@ -16,7 +17,11 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(browser.program() is None, reason=f"no browser: none of {', '.join(browser.PROGRAMS)} in PATH"),
 ]
-SHORT = {"model": {"name": "softmax"}, "devices": {"latency_s": 0.05}, "stop": {"max_time_s": 4.0, "target_loss": 0.5}}
+SHORT: dict[str, Any] = {
+    "model": {"name": "softmax"},
+    "devices": {"latency_s": 0.05},
+    "stop": {"max_time_s": 4.0, "target_loss": 0.5},
+}
 FIGURES_OF_A_RUN = 6
 FIGURES_COMPARED = 6
 WIDTHS = (1280, 390)

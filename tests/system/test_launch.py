@@ -82,6 +82,7 @@ def test_late_job_is_killed_and_its_output_shown(code):
 @pytest.mark.anympi
 def test_ranks_do_not_outlive_a_killed_launcher():
     with mpi_job(2, ["-c", MPI_SLEEP]) as job:
+        assert job.stdout is not None
         job.stdout.readline()
         job.kill()
         job.wait(10)

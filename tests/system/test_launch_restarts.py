@@ -16,9 +16,16 @@ RUN = ["model.name=softmax", "sync.scheme=asp", "devices.step_time_s=0.01", "out
 
 
 @pytest.fixture
-def job(tmp_path):
-    """Return a function that starts ``launch`` on three ranks, of which nothing is left at the end."""
+def mark():
+    """Return what marks the processes of a test, of which none is left at the end."""
     mark = f"restarts-{os.getpid()}-{time.monotonic_ns()}"
+    yield mark
+    kill_marked(mark)
+
+
+@pytest.fixture
+def job(tmp_path, mark):
+    """Return a function that starts ``launch`` on three ranks."""
 
     def start(max_time_s, *more, **how):
         settings = [*RUN, *more, f"stop.max_time_s={max_time_s}", f"output.dir={tmp_path}", "output.name=x"]
@@ -28,9 +35,7 @@ def job(tmp_path):
         env = job_environ(is_open_mpi(mpirun())) | {MARK: mark} | how.pop("env", {})
         return subprocess.Popen(command, env=env, **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | how)
 
-    start.mark = mark
-    yield start
-    kill_marked(mark)
+    return start
 
 
 def wait_for(condition, timeout_s=60):
@@ -64,12 +69,12 @@ def test_a_run_stops_on_request_and_goes_on_by_the_same_command(job, tmp_path):
     assert is_finished(tmp_path)
 
 
-def test_the_run_is_saved_and_stopped_when_launch_itself_is_killed(job, tmp_path):
+def test_the_run_is_saved_and_stopped_when_launch_itself_is_killed(job, mark, tmp_path):
     launched = job(60.0)
     wait_for(lambda: has_checkpoint(tmp_path))
     launched.kill()
     launched.communicate(timeout=60)
-    wait_for(lambda: not marked(job.mark))
+    wait_for(lambda: not marked(mark))
     assert not is_finished(tmp_path)
 
 

@@ -139,6 +139,7 @@ def test_a_signal_while_rank_0_finishes_harms_nothing(tmp_path):
     ]
     args = ["-c", SLOW_END, "train", "--quiet", "--set", f"output.dir={tmp_path}", *words]
     with mpi_job(3, args, timeout_s=80) as process:
+        assert process.stdout is not None
         for line in process.stdout:
             if line == "finishing\n":
                 break

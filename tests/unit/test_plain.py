@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -54,7 +55,7 @@ def test_numbers_that_are_none_come_back():
 
 
 def test_what_is_given_is_not_shared():
-    value = [[1], {"a": [2]}]
+    value: list[Any] = [[1], {"a": [2]}]
     plain = to_plain(value)
     value[0].append(3)
     assert plain[0] == [1]

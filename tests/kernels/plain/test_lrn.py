@@ -10,10 +10,11 @@ from adsp_kernels.plain import lrn
 RADIUS, CONSTANTS = 2, (1.5, 0.3, 0.75)  # bias, alpha, beta: so that all matter
 
 
-def _arrays(rng: np.random.Generator, dtype: Any = np.float64) -> list[Any]:
+def _arrays(rng: np.random.Generator, dtype: Any = np.float64) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
     """Return x, dy, d and the constants."""
     x, dy = rng.normal(size=(2, 2, 3, 7)).astype(dtype)
-    return [x, dy, np.empty((2, 7), dtype), *(dtype(number) for number in CONSTANTS)]
+    bias, alpha, beta = map(dtype, CONSTANTS)
+    return x, dy, np.empty((2, 7), dtype), (bias, alpha, beta)
 
 
 def _plain(x: Any) -> Any:
@@ -24,21 +25,22 @@ def _plain(x: Any) -> Any:
 
 
 def test_forward(rng: np.random.Generator, dtype: Any) -> None:
-    x, y, d, *constants = _arrays(rng, dtype)
+    x, y, d, constants = _arrays(rng, dtype)
     lrn.forward(x, RADIUS, *constants, y, d[0])
     np.testing.assert_allclose(y, _plain(x), rtol=20 * np.finfo(dtype).eps)
 
 
 def test_gradient_against_differences(rng: np.random.Generator, numerical_gradient: Any) -> None:
-    x, dy, d, *constants = _arrays(rng)
+    x, dy, d, constants = _arrays(rng)
     expected = numerical_gradient(lambda: float((_plain(x) * dy).sum()), x)
     lrn.backward(x, dy, RADIUS, *constants, dy, d)  # in place
     np.testing.assert_allclose(dy, expected, atol=1e-8)
 
 
 def test_compiled_and_plain_agree(rng: np.random.Generator) -> None:
-    x, dy, d, *constants = _arrays(rng)
-    for function, before, after in [(lrn.forward, [x], [d[0]]), (lrn.backward, [x, dy], [d])]:
+    x, dy, d, constants = _arrays(rng)
+    cases: list[tuple[Any, Any, Any]] = [(lrn.forward, [x], [d[0]]), (lrn.backward, [x, dy], [d])]
+    for function, before, after in cases:
         y, plain_y = np.empty_like(x), np.empty_like(x)
         function(*before, RADIUS, *constants, y, *after)
         getattr(function, "py_func", function)(*before, RADIUS, *constants, plain_y, *after)
@@ -47,7 +49,7 @@ def test_compiled_and_plain_agree(rng: np.random.Generator) -> None:
 
 def test_against_torch(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch", reason="the oracle is an optional dependency")
-    x, dy, d, *constants = _arrays(rng)
+    x, dy, d, constants = _arrays(rng)
     y, dx, (bias, alpha, beta) = np.empty_like(x), np.empty_like(x), CONSTANTS
     lrn.forward(x, RADIUS, *constants, y, d[0])
     lrn.backward(x, dy, RADIUS, *constants, dx, d)

@@ -25,7 +25,8 @@ def test_nan_shows(dtype: Any) -> None:
 
 def test_compiled_and_plain_agree(rng: np.random.Generator) -> None:
     x, found, plain = rng.normal(size=(3, 7, 9))
-    for kernel, inputs in [(relu.forward, (x,)), (relu.backward, (x, x))]:
+    cases: list[tuple[Any, Any]] = [(relu.forward, (x,)), (relu.backward, (x, x))]
+    for kernel, inputs in cases:
         kernel(*inputs, found)
         getattr(kernel, "py_func", kernel)(*inputs, plain)
         np.testing.assert_array_equal(found, plain)

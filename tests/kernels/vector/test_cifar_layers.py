@@ -6,17 +6,19 @@ pixel wins however the sums are ordered.
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
-from numba import config
 
 from adsp_kernels.plain import conv, lrn, pool, relu
 from adsp_kernels.vector import first_layer, second_layer
 from adsp_kernels.vector import lrn as lrn_vector
 
+config: Any = numba.config  # its variables are made at run time
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="vector code is machine code")
 
 BIAS, ALPHA, BETA = np.float32(1.5), np.float32(0.002), np.float32(0.75)
+CONSTANTS = np.float64(BIAS), np.float64(ALPHA), np.float64(BETA)  # of the plain normalisation
 SIDES = pytest.mark.parametrize("side", [24, 32])
 
 
@@ -26,7 +28,7 @@ def _whole(rng: np.random.Generator, *shape: int) -> Any:
 
 def _plain_norm(x: Any) -> Any:
     y, d = np.empty(x.shape), np.empty(x.shape[-1])
-    lrn.forward(x.astype(float), 4, float(BIAS), float(ALPHA), 0.75, y, d)
+    lrn.forward(x.astype(float), 4, *CONSTANTS, y, d)
     return y
 
 
@@ -87,9 +89,7 @@ def test_gradient_through_norm_and_rectifier(rng: np.random.Generator) -> None:
     dx, total = np.full(x.size, np.nan, np.float32), np.ones(64, np.float32)
     lrn_vector.through_norm(x, dy.reshape(-1), BIAS, ALPHA, dx, total)
     expected = np.empty(x.shape)
-    lrn.backward(
-        x.astype(float), dy.astype(float), 4, float(BIAS), float(ALPHA), 0.75, expected, np.empty((2, x.shape[-1]))
-    )
+    lrn.backward(x.astype(float), dy.astype(float), 4, *CONSTANTS, expected, np.empty((2, x.shape[-1])))
     expected[x == 0] = 0
     np.testing.assert_allclose(dx.reshape(x.shape), expected, atol=2e-6)
     np.testing.assert_allclose(total, 1 + expected.sum(0), atol=1e-5)
@@ -98,8 +98,8 @@ def test_gradient_through_norm_and_rectifier(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("side", [12, 16])
 def test_second_layer(rng: np.random.Generator, side: int) -> None:
     # in each channel all pixels differ by more than the normalisation's rounding
-    y = np.stack([rng.permutation(side * side) for _ in range(64)], axis=-1).reshape(side, side, 64).astype(np.float32)
-    y, b = y / 8 - 5, _whole(rng, 64)
+    levels = np.stack([rng.permutation(side * side) for _ in range(64)], axis=-1).reshape(side, side, 64)
+    y, b = levels.astype(np.float32) / 8 - 5, _whole(rng, 64)
     kept, framed = np.full_like(y, np.nan), np.full(second_layer.framed_size(side), -np.inf, np.float32)
     pooled = np.full((side // 2, side // 2, 64), np.nan, np.float32)
     winner = np.full(pooled.shape, -1, np.int32)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
-from numba import config
 
 from adsp_kernels.plain import dense
 from adsp_kernels.vector import dense as dense_vector
 
+config: Any = numba.config  # its variables are made at run time
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="vector code is machine code")
 
 

@@ -11,7 +11,7 @@ from adsp_kernels.vector import shallow
 
 pytestmark = pytest.mark.skipif(not hasattr(kernel(lambda x: x), "py_func"), reason="vector code is machine code")
 
-DECAY = 0.5
+DECAY = np.float64(0.5)
 BATCHES = pytest.mark.parametrize("batch", [1, 7, 64])
 CLASSES = pytest.mark.parametrize("classes", [2, 10, 16])
 
@@ -20,7 +20,7 @@ def _samples(rng: np.random.Generator, batch: int, features: int, classes: int) 
     return rng.normal(size=(batch, features)).astype(np.float32), rng.integers(classes, size=batch)
 
 
-def _linear(w: Any, x: Any, y: Any, is_hinge: bool, decay: float = DECAY) -> tuple[float, Any]:
+def _linear(w: Any, x: Any, y: Any, is_hinge: bool, decay: Any = DECAY) -> tuple[float, Any]:
     grad = np.full_like(w, np.nan)
     z = np.full((2, len(y) + x.shape[1] + 1, 16), np.nan, np.float32)
     return shallow.linear(w, x, y, is_hinge, decay, z, grad), grad

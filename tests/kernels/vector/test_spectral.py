@@ -2,14 +2,15 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
-from numba import config
 
 from adsp_kernels.jit import kernel
 from adsp_kernels.plain import conv
 from adsp_kernels.vector import fourier, spectral
 
+config: Any = numba.config  # its variables are made at run time
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="vector code is machine code")
 
 SIDES = pytest.mark.parametrize("side", spectral.SIDES)

@@ -1,5 +1,7 @@
 """What the figures show against the numbers of the trace; see ``two_workers`` for the one made by hand."""
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from adsp_mpi.analysis.figures import comparison_figure, run_figure, write_figur
 from adsp_mpi.analysis.style import SCHEME_COLOURS, SHARE_COLOURS
 from adsp_mpi.analysis.summary import summarize
 
-SHORT = {"model": {"name": "softmax"}, "devices": {"latency_s": 0.05}, "stop": {"max_time_s": 4.0}}
+SHORT: dict[str, Any] = {"model": {"name": "softmax"}, "devices": {"latency_s": 0.05}, "stop": {"max_time_s": 4.0}}
 
 
 def panels(figure):
@@ -188,6 +190,6 @@ def test_files_and_nothing_of_the_users_settings(tmp_path, ending, start):
         figure = run_figure(two_workers())
         write_figure(figure, tmp_path / f"figure.{ending}")
         assert dict(mpl.rcParams) == before
-    assert figure.axes[0].title.get_size() == 8
+    assert figure.axes[0].title.get_fontsize() == 8
     assert figure.dpi == 200
     assert (tmp_path / f"figure.{ending}").read_bytes().startswith(start)

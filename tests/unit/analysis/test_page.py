@@ -3,6 +3,7 @@
 import math
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from traces import add, empty_trace, two_workers
@@ -25,7 +26,8 @@ class Outline(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.labels, self.ids, self.links, self.texts = [], [], [], [], {}
+        self.open: list[Any] = []
+        self.labels, self.ids, self.links, self.texts = [], [], [], {}
         self.feed(text)
         self.close()
         assert self.open == []

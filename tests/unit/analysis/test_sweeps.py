@@ -3,6 +3,7 @@
 import math
 from typing import get_args, get_type_hints
 
+import numpy as np
 import pytest
 from traces import two_workers
 
@@ -12,7 +13,7 @@ from adsp_mpi.store.trace import Trace
 
 
 def row(scheme, times, paper=None, **point):
-    curve = {"time_s": [0.0, 1.0], "steps": [0, 10], "loss": [2.0, 0.5], "accuracy": [0.1, 0.9]}
+    curve: dict[str, list[float]] = {"time_s": [0.0, 1.0], "steps": [0, 10], "loss": [2.0, 0.5], "accuracy": [0.1, 0.9]}
     shares = {"share.compute": 0.5, "share.communication": 0.2, "share.blocked": 0.3}
     runs = [
         RunRecord({"time_to_target_s": t, "time_s": 9.0, "steps": 40, "commit_rate": 1.5, **shares}, curve)
@@ -107,8 +108,8 @@ def test_lines_are_in_order_of_what_was_varied_and_the_searched_point_has_a_mark
     rows = [Row({"sync.commit_rate": x}, row("adsp", [t, t]).runs) for x, t in ((4.0, 3.0), (1.0, 9.0), ("auto", 5.0))]
     (axes,) = sweep_figure(rows, [Panel(kind="lines", x="sync.commit_rate")]).axes
     line, star = axes.lines[0], axes.lines[-1]
-    assert line.get_xydata().tolist() == [[1.0, 9.0], [4.0, 3.0]]
-    assert star.get_xydata().tolist() == [[1.5, 5.0]]  # at its measured rate
+    assert np.asarray(line.get_xydata()).tolist() == [[1.0, 9.0], [4.0, 3.0]]
+    assert np.asarray(star.get_xydata()).tolist() == [[1.5, 5.0]]  # at its measured rate
 
 
 def test_figures_say_where_runs_missed_the_target():

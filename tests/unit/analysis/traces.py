@@ -1,9 +1,11 @@
 """Traces made by hand."""
 
+from typing import Any
+
 from adsp_mpi.store.schema import TABLES
 from adsp_mpi.store.trace import Trace
 
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, Any] = {
     "scheme": "adsp",
     "driver": "virtual",
     "n_workers": 2,

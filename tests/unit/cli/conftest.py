@@ -1,12 +1,13 @@
 """A short run in virtual time for the commands that read one, and copies of it to break."""
 
 import shutil
+from typing import Any
 
 import pytest
 
 from adsp_mpi import simulate
 
-SHORT = {
+SHORT: dict[str, Any] = {
     "model": {"name": "softmax"},
     "devices": {"latency_s": 0.05},
     "stop": {"max_time_s": 6.0, "target_loss": 0.2},

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from html.parser import HTMLParser
+from typing import Any
 
 import h5py
 import numpy as np
@@ -234,7 +235,7 @@ def test_local_models_are_those_of_the_replay(run_folder, finished, tmp_path, ca
 
 
 def test_in_a_serial_run_a_local_model_is_the_global_one_and_its_update(tmp_path):
-    config = {"model": {"name": "softmax"}, "run": {"workers": 1}, "stop": {"max_steps": 20}}
+    config: dict[str, Any] = {"model": {"name": "softmax"}, "run": {"workers": 1}, "stop": {"max_steps": 20}}
     result = simulate({**config, "sync": {"scheme": "bsp"}, "output": {"dir": str(tmp_path), "name": "one"}})
     assert run(["analyze", str(result.folder), "--local-models", "--csv", str(tmp_path / "csv")]) == 0
     first, *others = rows(tmp_path / "csv" / "local_commits.csv")
@@ -251,7 +252,7 @@ def test_in_a_serial_run_a_local_model_is_the_global_one_and_its_update(tmp_path
 
 def test_a_run_that_goes_on_is_read_until_its_last_flush(tmp_path):
     """Look from another process in the middle of a run: the trace is open for writing and locked."""
-    seen = []
+    seen: list[Any] = []
 
     def look(server, now_s):
         if now_s > 2.5 and not seen:
@@ -259,7 +260,7 @@ def test_a_run_that_goes_on_is_read_until_its_last_flush(tmp_path):
             command = [sys.executable, "-m", "adsp_mpi", "analyze", str(tmp_path / "going"), *options]
             seen.append(subprocess.run(command, capture_output=True, text=True, timeout=60, check=False))
 
-    config = {"model": {"name": "softmax"}, "stop": {"max_time_s": 4.0}}
+    config: dict[str, Any] = {"model": {"name": "softmax"}, "stop": {"max_time_s": 4.0}}
     simulate({**config, "output": {"dir": str(tmp_path), "name": "going"}}, observe=look)
     (analysed,) = seen
     assert (analysed.returncode, analysed.stderr) == (0, "")

@@ -3,7 +3,9 @@
 import fcntl
 import json
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adsp_mpi.cli.app import run
@@ -92,7 +94,7 @@ def test_storage_is_tried_and_left_as_it_was(tmp_path):
 
 
 def test_a_folder_that_takes_no_files_is_said_to():
-    assert storage.measure("/proc", 1000).error == "No such file or directory"
+    assert storage.measure(Path("/proc"), 1000).error == "No such file or directory"
 
 
 def test_missing_locks_are_seen(tmp_path, monkeypatch):
@@ -104,5 +106,5 @@ def test_missing_locks_are_seen(tmp_path, monkeypatch):
 
 
 def test_damage_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage.np, "array_equal", lambda a, b: False)
+    monkeypatch.setattr(np, "array_equal", lambda a, b: False)
     assert storage.measure(tmp_path, 1000).error == "read back damaged"

@@ -1,5 +1,7 @@
 """What each section allows, but not all of them together: refused in one line before anything starts."""
 
+from typing import Any
+
 import pytest
 
 from adsp_mpi import simulate
@@ -56,5 +58,9 @@ def test_a_table_profile_must_fit_the_workers():
 
 def test_a_batch_larger_than_the_shard_is_no_error():
     # samples come again: more workers than samples per batch is an ordinary run
-    sections = {"model": {"name": "softmax", "batch_size": 2000}, "run": {"workers": 2}, "stop": {"max_versions": 1}}
+    sections: dict[str, Any] = {
+        "model": {"name": "softmax", "batch_size": 2000},
+        "run": {"workers": 2},
+        "stop": {"max_versions": 1},
+    }
     assert simulate(sections, write=False).summary["version"] == 1

@@ -17,7 +17,7 @@ from adsp_mpi.devices.options import WorkerDevice
 from adsp_mpi.errors import ConfigError
 
 TYPE_RULES = {int: "an integer", float: "a number", bool: "true or false", str: "text", tuple: "a list"}
-VALUES = (True, 0, 7, -2.5, 2.0, "7", "", [], [7], {}, {"int": 7})  # of every type that TOML has
+VALUES: tuple[Any, ...] = (True, 0, 7, -2.5, 2.0, "7", "", [], [7], {}, {"int": 7})  # of every type that TOML has
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Table:
     """A table of a configuration: where it stands, its class, and what it cannot do without."""
 
     name: str
-    cls: type
+    cls: Any
     tables: Any  # the configuration with this table in it
     needed: dict = field(default_factory=dict)
 
@@ -85,13 +85,13 @@ def type_rule(kind):
 def beyond(bound):
     """Return values that break a bound, and the bound in words."""
     match bound:
-        case Gt(gt=limit):
+        case Gt(gt=int() | float() as limit):
             return (limit, limit - 1), f"> {limit}"
-        case Ge(ge=limit):
+        case Ge(ge=int() | float() as limit):
             return (limit - 1,), f">= {limit}"
-        case Lt(lt=limit):
+        case Lt(lt=int() | float() as limit):
             return (limit, limit + 1), f"< {limit}"
-        case Le(le=limit):
+        case Le(le=int() | float() as limit):
             return (limit + 1,), f"<= {limit}"
     raise NotImplementedError(bound)
 

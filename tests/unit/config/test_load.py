@@ -1,7 +1,7 @@
 import string
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from annotated_types import Gt
@@ -55,7 +55,7 @@ def test_a_file_gives_sections_and_the_scheme_its_options(file):
 
 def test_settings_win_over_the_file_and_the_file_over_defaults(file):
     path = file("[run]\nseed = 7\nworkers = 3\n")
-    defaults = {"run": {"seed": 1, "workers": 2, "time_scale": 4.0}, "output": {"name": "x"}}
+    defaults: dict[str, dict[str, Any]] = {"run": {"seed": 1, "workers": 2, "time_scale": 4.0}, "output": {"name": "x"}}
     config = read_config(path, ["run.seed=8", "run.seed=9"], defaults)
     assert config.run == RunOptions(seed=9, workers=3, time_scale=4.0)
     assert config.output.name == "x"

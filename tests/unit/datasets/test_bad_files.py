@@ -77,6 +77,11 @@ def _rows(**changes: Any) -> Damage:
     return write
 
 
+def _cut(path: Path) -> None:
+    write_chiller(path, chiller_rows())
+    path.write_text(path.read_text()[:-60])
+
+
 def _without(column: str) -> Damage:
     return lambda path: write_chiller(path, [{k: v for k, v in row.items() if k != column} for row in chiller_rows()])
 
@@ -94,10 +99,7 @@ def _without(column: str) -> Damage:
         (_rows(electricity=""), r"chiller.csv, line 3: electricity must be a finite number, got ''"),
         (_rows(cop="nan"), r"chiller.csv, line 3: cop must be a finite number, got 'nan'"),
         (_rows(outdoor_temp="inf"), r"chiller.csv, line 3: outdoor_temp must be a finite number, got 'inf'"),
-        (
-            lambda path: (write_chiller(path, chiller_rows()), path.write_text(path.read_text()[:-60])),
-            r"chiller.csv, line 401: .* must be a finite number, got None",
-        ),
+        (_cut, r"chiller.csv, line 401: .* must be a finite number, got None"),
         (
             lambda path: write_chiller(path, [{**row, "cop": 0.0} for row in chiller_rows()]),
             r"chiller.csv must be a table with rows of cop > 0, got 'none'",

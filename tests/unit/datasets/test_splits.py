@@ -3,7 +3,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adsp_mpi.datasets.base import Dataset
 from adsp_mpi.datasets.options import DataOptions
 from adsp_mpi.datasets.splits import stratified
 from adsp_mpi.errors import ConfigError
@@ -11,7 +10,8 @@ from adsp_mpi.errors import ConfigError
 LABELS = np.repeat([0, 1, 2], [100, 60, 40])
 
 
-def _split(**options: Any) -> Dataset:
+def _split(**options: Any) -> Any:
+    """Return a data set; its splits are arrays."""
     return stratified("some", np.arange(200.0)[:, np.newaxis], LABELS, DataOptions(**options))
 
 

@@ -200,6 +200,7 @@ def test_contradictions_are_refused(options, start):
 
 
 def test_the_docstrings_example_is_valid():
+    assert DeviceOptions.__doc__ is not None
     text = DeviceOptions.__doc__.split("::\n\n")[1].split("\n\n    With ")[0]
     options = TypeAdapter(DeviceOptions).validate_python(tomllib.loads(text)["devices"])
     devices = build(options, 18)

@@ -11,6 +11,7 @@ from adsp_mpi.experiments.description import study
 from adsp_mpi.experiments.plan import cases, configuration
 from adsp_mpi.experiments.probe import Cost
 from adsp_mpi.experiments.real import RealRuns, RealTime, suitable_time_scale
+from adsp_mpi.experiments.runs import key
 
 LAUNCHER = ("sh", "-c", 'echo "no slots"; exit 4')
 
@@ -95,7 +96,7 @@ def test_a_run_that_fails_is_told_and_not_kept(tmp_path, config):
 def test_a_run_that_was_stopped_is_not_taken_for_a_finished_one(tmp_path, config):
     """As after SIGTERM: the ranks end well, with a checkpoint."""
     runs = RealRuns(tmp_path / "real", RealTime(("true",), 1.0), [config])
-    path = tmp_path / "real" / module.key(runs.scaled(config))
+    path = tmp_path / "real" / key(runs.scaled(config))
     path.mkdir()
     (path / "config.toml").touch()
     (path / "summary.json").write_text('{"finished": false}', encoding="utf-8")
@@ -106,7 +107,7 @@ def test_a_run_that_was_stopped_is_not_taken_for_a_finished_one(tmp_path, config
 
 def test_what_is_kept_is_told_apart_by_the_pace(tmp_path, config):
     runs = RealRuns(tmp_path / "real", RealTime(LAUNCHER, 2.0), [config])
-    path = tmp_path / "real" / f"{module.key(runs.scaled(config))}.json"
+    path = tmp_path / "real" / f"{key(runs.scaled(config))}.json"
     path.write_text(json.dumps({"summary": {"steps": 3}, "curve": {}}), encoding="utf-8")
     assert runs.records([runs.scaled(config)])[0].summary == {"steps": 3}
     assert not runs.has(config)

@@ -25,7 +25,12 @@ def made_up(config):
 def counted(monkeypatch):
     """Runs are made up; return the configurations of those carried out."""
     carried_out = []
-    monkeypatch.setattr(module, "carry_out", lambda config: (carried_out.append(config), made_up(config))[1])
+
+    def carry_out(config):
+        carried_out.append(config)
+        return made_up(config)
+
+    monkeypatch.setattr(module, "carry_out", carry_out)
     return carried_out
 
 

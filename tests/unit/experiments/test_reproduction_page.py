@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from adsp_mpi.experiments.description import study
 from adsp_mpi.experiments.plan import cases, configuration, tuning_case
@@ -15,6 +16,6 @@ def test_the_example(tmp_path):
     path.write_text(example, encoding="utf-8")
     for is_quick in (False, True):
         chosen = study(str(path), is_quick=is_quick)
-        taus = [configuration(chosen, case, {"model.learning_rate": 0.2}, 1).sync.tau for case in cases(chosen)]
-        assert taus == [5, 10, 20, 40, 80]
+        options: list[Any] = [configuration(chosen, c, {"model.learning_rate": 0.2}, 1).sync for c in cases(chosen)]
+        assert [each.tau for each in options] == [5, 10, 20, 40, 80]
         assert len({tuning_case(chosen, case).name for case in cases(chosen)}) == 5

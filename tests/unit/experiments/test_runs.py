@@ -7,6 +7,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from adsp_mpi.experiments.pool import finished
 from adsp_mpi.experiments.probe import wall_per_device_s
 from adsp_mpi.experiments.runs import Runs, carry_out, key
 
-SHORT = {"model": {"name": "softmax"}, "stop": {"max_time_s": 0.5}}
+SHORT: dict[str, Any] = {"model": {"name": "softmax"}, "stop": {"max_time_s": 0.5}}
 
 
 def config(seed=1, **sections):

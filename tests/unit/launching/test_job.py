@@ -81,6 +81,11 @@ def test_files_of_others_stay(fake, shm_name, whose):
 def test_a_file_that_nobody_claims_is_soon_nobody_s_business(fake, shm_name, monkeypatch):
     monkeypatch.setattr(shared_memory, "_UNCLAIMED_S", 0.2)
     looks = []
-    monkeypatch.setattr(shared_memory, "_mapped_by", lambda pid: looks.append(pid) or iter(()))
+
+    def mapped_by(pid):
+        looks.append(pid)
+        return iter(())
+
+    monkeypatch.setattr(shared_memory, "_mapped_by", mapped_by)
     start(fake, f"Path('/dev/shm/{shm_name}').touch(); time.sleep(1.5); die()")
     assert 1 <= len(looks) <= 10

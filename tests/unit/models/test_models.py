@@ -136,7 +136,7 @@ def test_evaluation_beside_training_disturbs_neither(name: str) -> None:
 )
 def test_default_learning_rate_learns_the_digits(name: str, steps: int, accuracy: float) -> None:
     options = ModelOptions(name=name)
-    data = datasets.load(datasets.DataOptions(), options.dtype)
+    data: Any = datasets.load(datasets.DataOptions(), options.dtype)
     model = models.create(options, data.sample_shape, data.n_classes)
     sampler = Sampler(data.train, [np.arange(len(data.train))], seed=1)
     w = model.initial(1)

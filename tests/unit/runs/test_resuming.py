@@ -97,7 +97,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(whole, tmp_path)
     raw = bytearray(newer.read_bytes())
     raw[len(raw) // 2] ^= 1
     newer.write_bytes(raw)
-    said = []
+    said: list[str] = []
     last = api.resume_simulation(tmp_path / "cut", say=said.append)
     assert said[0].startswith("passed over: checkpoint must ")
     assert newer.name in said[0]
@@ -109,7 +109,7 @@ def test_without_any_checkpoint_the_run_begins_anew(whole, tmp_path):
     stopped(tmp_path, "cut", 0.4)
     for path in (tmp_path / "cut" / "checkpoints").iterdir():
         path.unlink()
-    said = []
+    said: list[str] = []
     last = api.resume_simulation(tmp_path / "cut", say=said.append)
     assert said == [f"no checkpoint in {tmp_path / 'cut'}: the run begins anew"]
     assert_same_files(last.folder, whole.folder)
@@ -136,11 +136,13 @@ def test_a_longer_run_that_is_interrupted_has_not_ended(whole, tmp_path):
 def test_the_checkpoint_of_another_scheme_is_passed_over(whole, tmp_path):
     other = config(tmp_path, "other") | {"sync": {"check_period_s": 0.1, "scheme": "bsp"}}
     stop = StopAt(0.8)
-    foreign = api.simulate(other, observe=stop, stop=stop).folder / "checkpoints"
+    stopped_run = api.simulate(other, observe=stop, stop=stop)
+    assert stopped_run.folder is not None
+    foreign = stopped_run.folder / "checkpoints"
     stopped(tmp_path, "cut", 0.3)
     (newest,) = foreign.iterdir()
     shutil.copy(newest, tmp_path / "cut" / "checkpoints" / "ckpt-999999.h5")
-    said = []
+    said: list[str] = []
     last = api.resume_simulation(tmp_path / "cut", say=said.append)
     assert "must be of scheme adsp, got 'bsp'" in said[0]
     assert_same_files(last.folder, whole.folder)
@@ -165,7 +167,7 @@ def test_checkpoints_that_cannot_be_written_on_the_way_are_said_and_tried_again(
         write_checkpoint(*args, **kwargs)
 
     monkeypatch.setattr("adsp_mpi.runs.recording.write_checkpoint", full_at_first)
-    said = []
+    said: list[str] = []
     api.simulate(config(tmp_path, "x", checkpoint_interval_s=1e-6), say=said.append)
     assert said == ["no checkpoint: checkpoint must be a file that can be written"]
     assert len(tries) > 2
@@ -173,6 +175,7 @@ def test_checkpoints_that_cannot_be_written_on_the_way_are_said_and_tried_again(
 
 def test_checkpoints_are_written_on_the_way_and_the_last_ones_stay(whole, tmp_path):
     many = api.simulate(config(tmp_path, "many", checkpoint_interval_s=1e-6, keep_checkpoints=2))
+    assert many.folder is not None
     names = {path.name for path in (many.folder / "checkpoints").iterdir()}
     assert len(names) == 2
     assert f"ckpt-{many.summary['version']}.h5" in names
