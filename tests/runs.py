@@ -27,6 +27,9 @@ SCHEMES = {
     "batchtune_bsp": {"scheme": "batchtune_bsp"},
     "batchtune_bsp, weighted": {"scheme": "batchtune_bsp", "weighted": True, "momentum": 0.5},
     "batchtune_fixed_adacomm": {"scheme": "batchtune_fixed_adacomm", "tau": 4, "weighted": True},
+    "adsp, overlapped": {"scheme": "adsp", "commit_rate": 6.0, "overlap": True, "momentum": 0.5},
+    "asp, overlapped": {"scheme": "asp", "overlap": True},
+    "asp, two in flight": {"scheme": "asp", "overlap": True, "in_flight": 2},
 }
 SERIAL_CASES = [  # a model, and how far a synchronous run of it may be from serial SGD
     ({"name": "softmax"}, 1e-6),
@@ -47,9 +50,14 @@ def tables(sync, /, **sections):
     return {name: {**base.get(name, {}), **sections.get(name, {})} for name in base | sections}
 
 
-def is_replayed(config, n_workers, result, commits=None):
-    """Whether a commit log, by default the run's own, leads to the run's final parameters bit for bit."""
-    log = result.trace.arrays("commits") if commits is None else commits
+def log_of(trace):
+    """Return what a replay reads of a trace."""
+    return {name: trace.arrays(name) for name in ("commits", "pulls")}
+
+
+def is_replayed(config, n_workers, result, log=None):
+    """Whether a log, by default the run's own, leads to the run's final parameters bit for bit."""
+    log = log or log_of(result.trace)
     replayed = replay(assemble(build_config(config), n_workers), log)
     return (
         replayed.first_difference is None

@@ -9,19 +9,19 @@ import json
 import sys
 
 import numpy as np
+from adsp_mpi.engine.mpi.server import Patience, ServerDriver
+from adsp_mpi.sync.base import Setting
 from mpi4py import MPI
 
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Commit, Phase, WorkerStatus
 from adsp_mpi.engine.mpi.clock import DeviceClock
-from adsp_mpi.engine.mpi.server import Patience, ServerDriver
 from adsp_mpi.engine.mpi.waiting import Backoff
 from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow
 from adsp_mpi.engine.outcome import Recorder
 from adsp_mpi.engine.server.server import Server
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync.asp import Asp
-from adsp_mpi.sync.base import Setting
 
 COMM = MPI.COMM_WORLD
 N_WORKERS = COMM.size - 1

@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 from typing import Annotated, Any
 
 import pytest
+from adsp_mpi.sync.base import Scheme, SyncOptions
 from annotated_types import Gt
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from adsp_mpi.config.sections import Config, OutputOptions, RunOptions
 from adsp_mpi.devices.options import DeviceOptions, WorkerDevice
 from adsp_mpi.errors import ConfigError
 from adsp_mpi.sync.adsp import AdspOptions
-from adsp_mpi.sync.base import Scheme, SyncOptions
 from adsp_mpi.sync.ssp import SspOptions
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.messages import Control
-from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Worker
+from adsp_mpi.engine.worker.program import Worker
+from adsp_mpi.engine.worker.requests import Compute, HandIn, Pull, Release, Reply
 from adsp_mpi.sync import scheme_class
-from adsp_mpi.sync.base import Setting
+from adsp_mpi.sync.view import Setting
 
 
 class CountingModel:
@@ -18,20 +19,42 @@ class CountingModel:
 
     def __init__(self):
         self.parameters, self.update = np.zeros(2), np.zeros(2)
-        self.step_index = 0
+        self.pulled = np.zeros((3, 2))
+        self.step_index, self.number = 0, 1
+        self.loss = 0.0
         self.batch_sizes = []
+        self.done = []
 
     def learning_rate_at(self, step):
         return 0.5**step
 
-    def step(self, batch_size):
+    def compute(self, batch_size):
         self.batch_sizes.append(batch_size)
+        self.loss = float(self.step_index + 1)
+
+    def apply(self):
         self.step_index += 1
         self.update += 1
-        return float(self.step_index)
 
-    def clear(self):
+    def replace(self, pulled):
+        self.done.append("replace")
         self.update[:] = 0
+
+    def rebase(self, pulled, in_flight):
+        self.done.append(f"rebase {in_flight}")
+
+    def beside(self, number=0):
+        return self.pulled[number % 3]
+
+    def close(self, pulled=None):
+        self.done.append("close" if pulled is None else "close with W")
+
+    def payload_of(self, number):
+        return self.update
+
+    def hand_over(self):
+        self.number += 1
+        self.update = np.zeros(2)
 
 
 COST_S = {Pull: 0.5, Compute: 1.0, HandIn: 0.25, Release: 2.0}
@@ -75,10 +98,11 @@ class Script:
                 self.version += 1
             case Compute():
                 assert request.step == self.local.step_index
-                request.run()
+                request.run(request.batch_size)
+                request.finish()
             case HandIn():
                 self.commits.append(request.commit)
-                self.updates.append(request.update.copy())
+                self.updates.append(request.payload.copy())
             case Release():
                 assert request.number == self.commits[-1].number
         self.request = self.program.send(Reply(self.now_s, self.control, version, retries=3))
@@ -122,7 +146,7 @@ def test_worker_goes_on_without_a_pull_if_told_so():
     script = Script("ssp", pull="when_needed")
     script.control.pull = False
     assert script.run(7) == "PCHRCHR"
-    assert [(c.base_version, c.is_pulled, c.retries) for c in script.commits] == [(10, True, 3), (10, False, 3)]
+    assert [(c.base_version, c.is_pulled, c.retries) for c in script.commits] == [(10, True, 3), (10, False, 0)]
     script.control.pull = True
     assert script.run(2) == "CH"
     assert script.run(2) == "RP"

@@ -1,12 +1,12 @@
 import math
 
 import pytest
+from adsp_mpi.sync.base import Cluster, Setting
 from runs import tables
 
 from adsp_mpi import api
 from adsp_mpi.formulas.momentum import explicit_momentum, implicit_momentum, implicit_momentum_from_steps
 from adsp_mpi.sync import scheme_class
-from adsp_mpi.sync.base import Cluster, Setting
 
 
 @pytest.mark.parametrize("k", [0.25, 0.5, 1, 2, 6, 10])

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from adsp_mpi.sync.base import Progress, Setting
 from playing import Play
 from runs import tables
 
@@ -10,7 +11,6 @@ from adsp_mpi import api
 from adsp_mpi.errors import ConfigError
 from adsp_mpi.formulas.momentum import implicit_momentum
 from adsp_mpi.sync.adsp_plus import AdspPlus, AdspPlusOptions
-from adsp_mpi.sync.base import Progress, Setting
 
 
 def play(**options):

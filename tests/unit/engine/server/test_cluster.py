@@ -3,23 +3,23 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adsp_mpi.engine.server.cluster import CountedCluster
-from adsp_mpi.sync.base import Cluster
+from adsp_mpi.engine.server.cluster import CountedView
+from adsp_mpi.sync.view import View
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["commit", "leave", "ask"]), st.integers(0, 4)), max_size=60)
 
 
 @given(EVENTS)
 def test_counted_and_looked_at_agree(events):
-    counted = CountedCluster(5, live=set(range(5)))
+    counted = CountedView(5, live=set(range(5)))
     for kind, worker in events:
         if kind == "commit":
             counted.count_commit(worker)  # of one that has left, too: its last commit may be on its way
         elif kind == "leave":
             counted.leave(worker)
         else:
-            assert counted.slowest_clock == Cluster(5, commits=counted.commits, live=counted.live).slowest_clock
-    assert counted.slowest_clock == Cluster(5, commits=counted.commits, live=counted.live).slowest_clock
+            assert counted.slowest_clock == View(5, commits=counted.commits, live=counted.live).slowest_clock
+    assert counted.slowest_clock == View(5, commits=counted.commits, live=counted.live).slowest_clock
 
 
 def test_all_are_looked_at_once_per_round(monkeypatch):
@@ -32,7 +32,7 @@ def test_all_are_looked_at_once_per_round(monkeypatch):
             n_looks += 1
             return super().__iter__()
 
-    cluster = CountedCluster(10, live=Looked(range(10)))
+    cluster = CountedView(10, live=Looked(range(10)))
     for number in range(1000):
         cluster.count_commit(number % 10)
         assert cluster.slowest_clock == (number + 1) // 10

@@ -10,10 +10,9 @@ from runs import SCHEMES, tables
 
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.outcome import Recorder, Wish
+from adsp_mpi.engine.server.state import server_state
 from adsp_mpi.engine.testbed import assemble
-from adsp_mpi.engine.virtual import VirtualDriver
-from adsp_mpi.plain import from_plain
-from adsp_mpi.store.schema import TABLES
+from adsp_mpi.engine.virtual.driver import VirtualDriver
 from adsp_mpi.store.state import decode, encode
 from adsp_mpi.store.trace import Trace
 
@@ -32,7 +31,7 @@ class Stopper(Recorder):
         self.n_events = 0
 
     def begin(self, testbed):
-        self.trace = Trace({}, self.counts)
+        self.trace = Trace({}, self.counts, testbed.scheme_class.tables)
         return self.trace
 
     def wish(self):
@@ -53,7 +52,7 @@ def bed_of(name):
 def rows_of(trace, counts=None):
     return {
         table: {name: column[: (counts or {}).get(table)] for name, column in trace.arrays(table).items()}
-        for table in TABLES
+        for table in trace.names
     }
 
 
@@ -88,8 +87,8 @@ def assert_same_as_whole(name, stops):
             break
         start = recorder.snapshot
         start = type(start)(start.parameters.copy(), start.version, start.time_s, through_file(start.state))
-        total = from_plain(start.state["server"]["rows"])
-        parts.append(rows_of(recorder.trace, {table: total[table] - counts.get(table, 0) for table in TABLES}))
+        total = server_state(start.state["server"]).rows
+        parts.append(rows_of(recorder.trace, {table: total[table] - counts.get(table, 0) for table in total}))
         counts = total
     assert ended.parameters.tobytes() == outcome.parameters.tobytes()
     assert (ended.version, ended.time_s, ended.stop_reason) == (outcome.version, outcome.time_s, outcome.stop_reason)
@@ -115,11 +114,11 @@ def test_stops_hit_the_middle_of_everything():
     for at in range(0, whole.n_events, 7):
         recorder = Stopper(at)
         run(testbed, recorder)
-        settled += bool(recorder.snapshot.state["server"]["settled"]["dict"])
+        settled += bool(server_state(recorder.snapshot.state["server"]).rounds.settled)
     testbed, _, whole = whole_run("bsp")
     for at in range(0, whole.n_events, 7):
         recorder = Stopper(at)
         run(testbed, recorder)
-        held += bool(recorder.snapshot.state["server"]["held"])
+        held += bool(server_state(recorder.snapshot.state["server"]).held)
     assert held > 5
     assert settled > 5

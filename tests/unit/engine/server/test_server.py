@@ -6,20 +6,24 @@ import numpy as np
 import pytest
 
 from adsp_mpi.config.load import build_config
-from adsp_mpi.engine.messages import Commit
 from adsp_mpi.engine.server.published import PublishedParameters
 from adsp_mpi.engine.server.server import Server
-from adsp_mpi.engine.server_state import check_state, worker_starts
+from adsp_mpi.engine.server.state import server_state, worker_starts
 from adsp_mpi.errors import TraceError
-from adsp_mpi.plain import from_plain
-from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.records import LossSample
+from adsp_mpi.store.schema import Commit, CommitStatus, PullMark
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.sync import scheme_class
 from adsp_mpi.sync.asp import Asp
-from adsp_mpi.sync.base import LossSample, Setting
+from adsp_mpi.sync.decisions import Merge
+from adsp_mpi.sync.view import Setting
+from adsp_mpi.updates.payload.codec import PayloadOptions
+from adsp_mpi.updates.payload.dense import Dense
+from adsp_mpi.updates.update import Rates
 
 N_PARAMETERS = 4
-APPLIED, REFUSED, STOPPED = CommitStatus
+MERGED, REFUSED, STOPPED, ABSORBED, DROPPED = CommitStatus
+SIZE = 4 * N_PARAMETERS
 
 
 class Bench:
@@ -33,20 +37,26 @@ class Bench:
         config = build_config({"sync": {"scheme": name, **(sync or {})}, "stop": stop})
         setting = Setting(n_workers, check_period_s=60.0)
         zeros = np.zeros(N_PARAMETERS, np.float32)
-        self.published = PublishedParameters(list(np.zeros((2, N_PARAMETERS), np.float32)), zeros, 1.0, 0.0)
-        self.trace = Trace({})
         self.rules = rules(config.sync, setting)
-        self.server = Server(self.rules, setting, config, self.published, self.trace)
+        rule = self.rules.new_rule(N_PARAMETERS, zeros.dtype)
+        self.published = PublishedParameters(list(np.zeros((2, N_PARAMETERS), np.float32)), zeros, rule, Rates(1.0))
+        self.trace = Trace({}, own=rules.tables)
+        self.config, self.setting = config, setting
+        self.server = self.new_server()
         self.numbers = [0] * n_workers
         self.next_steps = [0] * n_workers
         self.server.take_changed()
+
+    def new_server(self, config=None):
+        codec = Dense(N_PARAMETERS, np.dtype("f4"), PayloadOptions())
+        return Server(self.rules, self.setting, config or self.config, self.published, codec, self.trace)
 
     def commit(self, worker, value=1.0, base=0, now_s=1.0, steps=1):
         """Hand in an update that is `value` everywhere; return the workers told something."""
         self.numbers[worker] += 1
         first_step = self.next_steps[worker]
         self.next_steps[worker] += steps
-        header = Commit(worker, self.numbers[worker], first_step, steps, 8, 0.1, base, True, 0.0, math.nan, 0, 0.5)
+        header = commit_of(worker, self.numbers[worker], first_step, steps, base)
         self.server.on_commit(header, np.full(N_PARAMETERS, value, np.float32), now_s)
         return self.server.take_changed()
 
@@ -66,6 +76,11 @@ class Bench:
     def value(self):
         assert (self.published.current == self.published.current[0]).all()
         return float(self.published.current[0])
+
+
+def commit_of(worker, number, first_step, steps=1, base=0):
+    pulls = (PullMark(first_step, base, 0, 0),)
+    return Commit(worker, number, first_step, steps, 8, 0.1, base, True, 0.0, math.nan, 0, 0.5, SIZE, pulls)
 
 
 def sample(time_s, loss, version=0):
@@ -97,7 +112,7 @@ def test_staleness_is_the_versions_between_base_and_application():
         (2, 4, 0, 3, 3),
         (2, 5, 4, 0, 4),
     ]
-    assert bench.server.cluster.commits == [2, 1, 2]
+    assert bench.server.view.commits == [2, 1, 2]
 
 
 @pytest.mark.parametrize("scheme", ["bsp", "fixed_adacomm"])
@@ -152,8 +167,8 @@ def test_refused_commit_is_consumed_named_and_not_applied():
     bench.commit(0, 1.0)
     bench.commit(0, math.nan, now_s=7.0)
     assert bench.answers(0) == (2, 2, 1)
-    assert (bench.value, bench.published.version, bench.server.cluster.commits) == (1.0, 1, [1, 0])
-    assert bench.log("number", "status", "version", "staleness") == [(1, APPLIED, 1, 0), (2, REFUSED, -1, -1)]
+    assert (bench.value, bench.published.version, bench.server.view.commits) == (1.0, 1, [1, 0])
+    assert bench.log("number", "status", "version", "staleness") == [(1, MERGED, 1, 0), (2, REFUSED, -1, -1)]
     assert bench.events() == [(7.0, 0, "refused")]
     bench.commit(0, 1.0)
     assert (bench.answers(0), bench.value) == ((3, 3, 2), 2.0)
@@ -172,9 +187,9 @@ def test_round_waits_for_the_next_commit_of_a_worker_whose_commit_is_refused():
     assert bench.value == 9.0
     assert bench.log("worker", "number", "status") == [
         (0, 1, REFUSED),
-        (0, 2, APPLIED),
-        (1, 1, APPLIED),
-        (2, 1, APPLIED),
+        (0, 2, MERGED),
+        (1, 1, MERGED),
+        (2, 1, MERGED),
     ]
 
 
@@ -225,8 +240,9 @@ class Watched(Asp):
         super().__init__(options, setting)
         self.shown = []
 
-    def on_tick(self, time_s, cluster):
-        self.shown.append((cluster.step_times_s[0], cluster.sample_times_s[0]))
+    def on_tick(self, time_s, view):
+        self.shown.append((view.step_times_s[0], view.sample_times_s[0]))
+        return ()
 
 
 def test_scheme_sees_at_a_checkpoint_the_speeds_of_the_period_that_ends_there():
@@ -243,17 +259,19 @@ def test_scheme_sees_at_a_checkpoint_the_speeds_of_the_period_that_ends_there():
 
 def test_scheme_sees_batch_size_and_learning_rate_of_the_last_commit():
     bench = Bench("bsp")
-    assert bench.server.cluster.batch_sizes == [0, 0]
+    assert bench.server.view.batch_sizes == [0, 0]
     bench.commit(1)
-    assert (bench.server.cluster.batch_sizes, bench.server.cluster.held) == ([0, 8], {1})
-    np.testing.assert_array_equal(bench.server.cluster.learning_rates, [math.nan, 0.1])
+    assert (bench.server.view.batch_sizes, list(bench.server.view.held)) == ([0, 8], [(1, 1)])
+    np.testing.assert_array_equal(bench.server.view.learning_rates, [math.nan, 0.1])
 
 
 class InTurn(Asp):
     """Worker 0 goes first: a commit that is not ready when it comes is ready with another's."""
 
-    def ready(self, cluster):
-        return cluster.held & {0} if 0 in cluster.held or not cluster.commits[0] else cluster.held
+    def decide(self, view):
+        for worker, number in sorted(view.held):
+            if worker == 0 or view.commits[0]:
+                yield Merge([(worker, number)])
 
 
 def test_commit_that_waited_for_another_makes_the_next_version_at_once():
@@ -300,7 +318,7 @@ def test_the_deciding_version_is_final():
     bench.commit(1, math.nan)
     assert bench.answers(1) == (2, 2, 1)
     assert (bench.value, bench.published.version) == (5.0, 1)
-    assert bench.log("worker", "status", "version") == [(0, APPLIED, 1), (1, STOPPED, -1), (1, STOPPED, -1)]
+    assert bench.log("worker", "status", "version") == [(0, MERGED, 1), (1, STOPPED, -1), (1, STOPPED, -1)]
     bench.server.on_time(60.0)
     bench.server.on_loss(sample(60.0, 0.1), 60.0)
     assert not bench.server.take_sample_request()
@@ -309,7 +327,7 @@ def test_the_deciding_version_is_final():
 
 def test_stop_answers_held_commits_and_blocked_workers():
     bsp, ssp = Bench("bsp", n_workers=2, max_time_s=9.0), Bench("ssp", sync={"staleness": 0}, max_time_s=9.0)
-    for bench, status in ((bsp, STOPPED), (ssp, APPLIED)):
+    for bench, status in ((bsp, STOPPED), (ssp, MERGED)):
         bench.commit(0)
         assert bench.answers(0)[:2] == (1, 0)
         bench.server.on_time(9.0)
@@ -357,8 +375,8 @@ def test_a_worker_whose_commits_are_never_finite_is_told_to_stop_and_nobody_wait
         bench.commit(1, value=math.nan)
     assert bench.server.controls[1].stop
     assert not bench.server.controls[0].stop
-    assert bench.server.cluster.live == {0}
-    assert bench.server.refused == 3
+    assert bench.server.view.live == {0}
+    assert bench.server.totals.refused == 3
 
 
 def test_a_loss_that_is_not_finite_ends_the_run():
@@ -381,15 +399,17 @@ def test_a_loss_that_is_not_finite_ends_the_run():
         ({"base_version": 2}, "version 2 has not been published"),
         ({"base_version": -1}, "version -1 has not been published"),
         ({"learning_rate": math.nan}, "its learning rate is nan"),
+        ({"size_bytes": SIZE + 4}, f"no payload has {SIZE + 4} bytes"),
+        ({"pulls": (PullMark(6, 2, 1, 0),)}, "version 2 has not been published"),
     ],
 )
 def test_a_header_that_cannot_be_is_refused_counted_and_named(wrong, complaint):
     bench = Bench("asp")
     bench.commit(0, steps=5)
-    good = Commit(0, 2, 5, 5, 8, 0.1, 1, True, 0.0, math.nan, 0, 0.5)
+    good = commit_of(0, 2, 5, 5, base=1)
     bad = good._replace(**wrong)
     bench.server.on_commit(bad, np.ones(N_PARAMETERS, np.float32), 2.0)
-    assert (bench.published.version, bench.server.refused, len(bench.log("number"))) == (1, 1, 1)
+    assert (bench.published.version, bench.server.totals.refused, len(bench.log("number"))) == (1, 1, 1)
     control = bench.server.controls[0]
     assert (control.acknowledged, control.released, control.pull) == (bad.number, bad.number, True)
     (text,) = bench.trace.arrays("events")["text"]
@@ -407,7 +427,7 @@ def test_three_refusals_in_a_row_of_any_kind_stop_a_worker():
     assert not bench.server.controls[0].stop
     bench.server.on_bad_header(0, 3, "it has the header of another", 3.0)
     assert bench.server.controls[0].stop
-    assert bench.server.cluster.live == {1}
+    assert bench.server.view.live == {1}
     assert [kind for _, _, kind in bench.events()] == ["refused", "bad header", "bad header", "left"]
 
 
@@ -422,7 +442,7 @@ def test_workers_begin_after_their_last_settled_commit_and_held_ones_are_lost():
     state = bench.server.state()
     assert [(s.number, s.next_step) for s in worker_starts(state)] == [(1, 3), (1, 2)]
     again = Bench("bsp")
-    again.server.take_over(bench.published.current.copy(), state, 2.0)
+    again.server.resume(bench.published.current.copy(), state, 2.0)
     assert again.published.version == 1
     for control in again.server.controls:
         assert (control.acknowledged, control.released, control.pull, control.stop) == (1, 1, True, False)
@@ -438,7 +458,7 @@ def test_who_was_too_far_ahead_still_waits_after_going_on():
     bench.commit(0, base=1)
     assert bench.answers(0) == (2, 1, 1)
     again = Bench("ssp", sync={"staleness": 1})
-    again.server.take_over(bench.published.current.copy(), bench.server.state(), 9.0)
+    again.server.resume(bench.published.current.copy(), bench.server.state(), 9.0)
     assert again.answers(0) == (2, 1, 1)
     again.commit(1, base=2)
     assert again.answers(0) == (2, 2, 3)
@@ -451,18 +471,18 @@ def test_one_that_had_left_comes_back_beside_the_slowest():
         bench.commit(1)
     bench.server.on_departure(2, 5.0, "lost")
     again = Bench("asp", n_workers=3)
-    again.server.take_over(bench.published.current.copy(), bench.server.state(), 9.0)
-    assert again.server.cluster.live == {0, 1, 2}
-    assert again.server.cluster.commits == [4, 4, 4]
+    again.server.resume(bench.published.current.copy(), bench.server.state(), 9.0)
+    assert again.server.view.live == {0, 1, 2}
+    assert again.server.view.commits == [4, 4, 4]
 
 
 def test_what_a_stop_records_is_none_of_a_longer_run():
     bench = Bench("bsp", max_time_s=10.0)
     bench.commit(0)
-    rows = from_plain(bench.server.state()["rows"])
+    rows = server_state(bench.server.state()).rows
     bench.server.on_time(10.0)
     assert bench.log("status") == [(STOPPED,)]
-    assert from_plain(bench.server.state()["rows"]) == rows
+    assert server_state(bench.server.state()).rows == rows
     assert rows["commits"] == 0
 
 
@@ -484,11 +504,11 @@ def test_a_run_that_had_come_to_its_end_goes_on_to_its_last_words_alone():
     bench.commit(1)
     assert bench.server.stop_reason == "version 2 is reached"
     again = Bench("asp", max_versions=2)
-    again.server.take_over(bench.published.current.copy(), bench.server.state(), 7.0)
+    again.server.resume(bench.published.current.copy(), bench.server.state(), 7.0)
     assert again.server.stop_reason == "version 2 is reached"
     assert all(control.stop for control in again.server.controls)
     longer = Bench("asp", max_versions=3)
-    longer.server.take_over(bench.published.current.copy(), bench.server.state(), 7.0)
+    longer.server.resume(bench.published.current.copy(), bench.server.state(), 7.0)
     assert longer.server.stop_reason is None
 
 
@@ -499,20 +519,22 @@ def test_evaluations_below_the_target_count_for_that_target_alone():
     assert bench.server.stop_reason == "global loss below 0.5"
     for target, reason in ((0.5, "global loss below 0.5"), (0.3, None)):
         again = Bench("asp", target_loss=target, evaluations_below_target=2)
-        again.server.take_over(bench.published.current.copy(), bench.server.state(), 7.0)
+        again.server.resume(bench.published.current.copy(), bench.server.state(), 7.0)
         assert again.server.stop_reason == reason
 
 
 def test_first_steps_are_those_of_the_configuration():
     bench = Bench("asp", max_versions=1)
-    assert bench.server.next_steps == [0, 0]
+    assert [start.next_step for start in worker_starts(bench.server.state())] == [0, 0]
     config = build_config({"sync": {"scheme": "asp"}, "model": {"start_step": 100}, "stop": {"max_versions": 1}})
-    server = Server(bench.rules, Setting(2, check_period_s=60.0), config, bench.published, Trace({}))
-    starts = worker_starts(server.state())
+    starts = worker_starts(bench.new_server(config).state())
     assert [(start.next_step, start.status.steps) for start in starts] == [(100, 0), (100, 0)]
 
 
 def test_a_foreign_state_is_refused():
-    with pytest.raises(TraceError, match="state must be that of this version of adsp_mpi, got none of applied"):
-        check_state({"commits": []})
-    check_state(Bench("asp").server.state())
+    with pytest.raises(TraceError, match="state must be that of this version of adsp_mpi, got none of books"):
+        server_state({"commits": [], "scheme": {}, "published": {}})
+    tree = Bench("asp").server.state()
+    server_state(tree)
+    with pytest.raises(TraceError, match="state must be that of this version of adsp_mpi"):
+        server_state({**tree, "books": {"Control": {}}})

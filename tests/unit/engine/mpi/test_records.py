@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adsp_mpi.engine.messages import Commit, Control, Phase, WorkerStatus
-from adsp_mpi.engine.mpi import blocks
-from adsp_mpi.engine.mpi.window import LINE, N_BUFFERS, Offsets
+from adsp_mpi.engine.messages import MAX_PULLS, Control, Phase, WorkerStatus
+from adsp_mpi.engine.mpi.window import records
+from adsp_mpi.engine.mpi.window.layout import N_BUFFERS, Offsets
+from adsp_mpi.engine.mpi.window.records import LINE
+from adsp_mpi.store.schema import HEADER, Commit, PullMark
 
 COUNTS = st.integers(0, 2**40)
 TIMES = st.floats(0, 1e9)
-CONTROLS = st.builds(
-    Control, st.floats(0, 1e6), st.integers(1, 2**20), st.booleans(), st.booleans(), COUNTS, COUNTS, COUNTS
-)
+CONTROLS = st.builds(Control, st.floats(0, 1e6), st.integers(1, 2**20), st.booleans(), st.booleans(), *[COUNTS] * 4)
 STATUSES = st.builds(
     WorkerStatus,
     st.sampled_from(Phase),
@@ -26,6 +26,8 @@ STATUSES = st.builds(
     worst_overrun=TIMES,
     retries=COUNTS,
     heartbeat=COUNTS,
+    hidden_s=TIMES,
+    aborted=COUNTS,
 )
 COMMITS = st.builds(
     Commit,
@@ -37,51 +39,53 @@ COMMITS = st.builds(
     st.one_of(TIMES, st.just(math.inf)),
     COUNTS,
     TIMES,
+    COUNTS,
+    st.lists(st.builds(PullMark, *[COUNTS] * 4), max_size=MAX_PULLS).map(tuple),
 )
 
 
 def packed_control(control, before=0):
-    record = blocks.new_record(blocks.CONTROL)
+    record = records.new_record(records.CONTROL)
     record["sequence"] = before
-    blocks.pack_control(record, control)
+    records.pack_control(record, control)
     return record
 
 
 def packed_status(status, pinned=0):
-    record = blocks.new_record(blocks.STATUS)
-    blocks.pack_status(record, status, pinned)
+    record = records.new_record(records.STATUS)
+    records.pack_status(record, status, pinned)
     return record
 
 
 @given(CONTROLS)
 def test_control_round_trip(control):
     record = packed_control(control)
-    assert blocks.is_whole(record)
-    assert blocks.unpack_control(record) == control
+    assert records.is_whole(record)
+    assert records.unpack_control(record) == control
 
 
 @given(STATUSES, COUNTS)
 def test_status_round_trip(status, pinned):
     record = packed_status(status, pinned)
-    assert blocks.is_whole(record)
-    assert blocks.unpack_status(record) == status
+    assert records.is_whole(record)
+    assert records.unpack_status(record) == status
     assert record["pinned"] == pinned
 
 
 @given(COMMITS)
 def test_header_round_trip(commit):
-    record = blocks.new_record(blocks.HEADER)
-    blocks.pack_header(record, commit)
-    assert blocks.unpack_header(record) == commit
+    record = records.new_record(records.HEADER)
+    records.pack_header(record, commit)
+    assert records.unpack_header(record) == commit
 
 
 def test_nan_survives():
-    assert math.isnan(blocks.unpack_control(packed_control(Control())).target)
+    assert math.isnan(records.unpack_control(packed_control(Control())).target)
 
 
-@pytest.mark.parametrize("dtype", [blocks.CONTROL, blocks.STATUS])
+@pytest.mark.parametrize("dtype", [records.CONTROL, records.STATUS])
 def test_empty_record_is_not_whole(dtype):
-    assert not blocks.is_whole(blocks.new_record(dtype))
+    assert not records.is_whole(records.new_record(dtype))
 
 
 def mixtures(old, new):
@@ -98,8 +102,8 @@ def mixtures(old, new):
 
 @given(CONTROLS, CONTROLS, st.integers(0, 2**30))
 def test_no_mixture_of_two_control_records_is_whole(old, new, before):
-    records = packed_control(old, before), packed_control(new, before + 1)
-    assert not any(blocks.is_whole(mixture) for mixture in mixtures(*records))
+    pair = packed_control(old, before), packed_control(new, before + 1)
+    assert not any(records.is_whole(mixture) for mixture in mixtures(*pair))
 
 
 def test_mixture_is_seen_though_its_words_changed_in_opposite_ways():
@@ -109,7 +113,7 @@ def test_mixture_is_seen_though_its_words_changed_in_opposite_ways():
         for more in range(1, 25):
             new = Control(2.0, 1000 - fewer, acknowledged=7, released=7, version=100 + more)
             for mixture in mixtures(packed_control(old), packed_control(new, before=1)):
-                assert not blocks.is_whole(mixture), (fewer, more)
+                assert not records.is_whole(mixture), (fewer, more)
 
 
 @given(st.data())
@@ -121,21 +125,31 @@ def test_no_copy_met_by_a_writer_front_to_back_is_whole(data):
         for first, last in ((old_words, new_words), (new_words, old_words)):
             mixed = np.concatenate([first[:place], last[place:]])
             if not any((mixed == words).all() for words in (old_words, new_words)):
-                assert not blocks.is_whole(mixed.view(blocks.STATUS).reshape(()))
+                assert not records.is_whole(mixed.view(records.STATUS).reshape(()))
 
 
-@given(n_workers=st.integers(1, 40), n_bytes=st.integers(1, 5000))
-def test_nothing_in_the_window_overlaps_and_all_lies_on_cache_lines(n_workers, n_bytes):
-    at = Offsets(n_workers, n_bytes)
+def test_a_header_is_the_commit_that_the_trace_records():
+    """One definition: the words of the record are the columns of the trace, in their order."""
+    names = records.HEADER.names
+    assert names is not None
+    assert list(names[: len(HEADER)]) == [column.name for column in HEADER] == list(Commit._fields[:-1])
+    kinds = {"float64": "f8", "int64": "i8", "bool": "i8"}
+    assert [records.HEADER[c.name].str[1:] for c in HEADER] == [kinds[c.dtype] for c in HEADER]
+
+
+@given(st.integers(1, 40), st.integers(1, 5000), st.integers(0, 5000), st.integers(1, 2))
+def test_nothing_in_the_window_overlaps_and_all_lies_on_cache_lines(n_workers, n_bytes, payload_bytes, n_slots):
+    at = Offsets(n_workers, n_bytes, payload_bytes, n_slots)
     places = [(0, 16)]
     for worker in range(n_workers):
         places += [
-            (at.status(worker), blocks.STATUS.itemsize),
+            (at.status(worker), records.STATUS.itemsize),
             (at.sequence(worker), LINE),  # alone in its line
-            (at.control(worker), blocks.CONTROL.itemsize),
-            (at.header(worker), blocks.HEADER.itemsize),
-            (at.update(worker), n_bytes),
+            (at.control(worker), records.CONTROL.itemsize),
         ]
+        for number in range(n_slots):
+            places.append((at.header(worker, number), records.HEADER.itemsize))
+            places.append((at.payload(worker, number), payload_bytes))
     places += [(at.buffer(version), n_bytes) for version in range(N_BUFFERS)]
     places.sort()
     ends = [start + size for start, size in places]
@@ -147,6 +161,12 @@ def test_nothing_in_the_window_overlaps_and_all_lies_on_cache_lines(n_workers, n
 
 @given(st.integers(0, 10**9))
 def test_versions_go_round_the_buffers(version):
-    at = Offsets(3, 1000)
+    at = Offsets(3, 1000, 500)
     assert at.buffer(version) == at.buffer(version + N_BUFFERS)
     assert len({at.buffer(version + i) for i in range(N_BUFFERS)}) == N_BUFFERS
+
+
+@given(st.integers(0, 10**9))
+def test_commits_go_round_the_slots(number):
+    at = Offsets(3, 1000, 500, n_slots=2)
+    assert at.header(1, number) == at.header(1, number + 2) != at.header(1, number + 1)
