@@ -154,8 +154,6 @@ class SimpyDriver:
         shared = bed.scheme()
         members = range(bed.n_workers)
         programs = [Worker(i, bed.n_workers, shared, bed.local_model(i, shared)).program() for i in members]
-            Worker(i, bed.n_workers, shared, bed.local_model(i, shared)).program() for i in range(bed.n_workers)
-        ]
         self.env.process(self.ticks())
         self.processes = [self.env.process(self.worker(i, program)) for i, program in enumerate(programs)]
 
