@@ -46,7 +46,7 @@ def test_codecs_are_found_by_name():
         assert codec_class(name) is codec
         assert codec.summary
     for unknown in ("float8", "Dense", "", 1, None):
-        with pytest.raises(ConfigError, match="payload.codec must be one of dense, float16"):
+        with pytest.raises(ConfigError, match=r"payload\.codec must be one of dense, float16"):
             codec_class(unknown)
 
 
