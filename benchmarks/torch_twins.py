@@ -32,7 +32,7 @@ class Twin:
         torch.set_flush_denormal(True)  # as ours
         self._sampler, self._options = testbed.sampler, testbed.config.model
         self._definition = DEFINITIONS[self._options.name]()
-        views = testbed.model.layout.views(testbed.publishing()[0])
+        views = testbed.model.layout.views(testbed.own_initial())
         self._parameters = {name: torch.tensor(part, requires_grad=True) for name, part in views.items()}
         self._step_index = 0
 

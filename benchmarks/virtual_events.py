@@ -31,10 +31,12 @@ from adsp_mpi.config.load import build_config
 from adsp_mpi.datasets import ArraySplit, DataOptions, Dataset
 from adsp_mpi.engine.outcome import Recorder, sample_loss
 from adsp_mpi.engine.testbed import Testbed, assemble
-from adsp_mpi.engine.virtual import VirtualDriver
-from adsp_mpi.engine.worker import Compute, HandIn, Pull, Release, Reply, Worker
+from adsp_mpi.engine.virtual.driver import VirtualDriver
+from adsp_mpi.engine.worker.program import Worker
+from adsp_mpi.engine.worker.requests import Compute, HandIn, Pull, Release, Reply
 from adsp_mpi.models.null import Null
 from adsp_mpi.store.trace import Trace
+from adsp_mpi.sync.scheme import Scheme
 
 STEP_S, LATENCY_S = 0.02, 0.01
 STEPS_PER_WORKER = 40  # at least
@@ -58,24 +60,36 @@ class BareLocal:
 
     def __init__(self) -> None:
         self.parameters = self.update = np.zeros(1, np.float32)
-        self.step_index = 0
+        self.step_index, self.number = 0, 1
+        self.loss = 0.0
 
     def learning_rate_at(self, step: int) -> float:
         return 0.1
 
-    def step(self, batch_size: int) -> float:
-        self.step_index += 1
-        return 0.0
-
-    def clear(self) -> None:
+    def compute(self, batch_size: int) -> None:
         pass
+
+    def apply(self) -> None:
+        self.step_index += 1
+
+    def replace(self, pulled: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def payload_of(self, number: int) -> Any:
+        return self.update
+
+    def hand_over(self) -> None:
+        self.number += 1
 
 
 @dataclass(frozen=True)
 class BareTestbed(Testbed):
     """A testbed without arithmetic."""
 
-    def local_model(self, worker: int) -> Any:
+    def local_model(self, worker: int, scheme: Scheme) -> Any:
         return BareLocal()
 
     def evaluate(self, parameters: Any) -> tuple[float, float]:
@@ -89,7 +103,7 @@ class Quiet(Recorder):
         pass
 
     def begin(self, testbed: Testbed) -> Trace:
-        return Trace({})
+        return Trace({}, own=testbed.scheme_class.tables)
 
     def observe(self, server: Any, now_s: float) -> None:
         pass
@@ -123,7 +137,7 @@ def engine(bed: BareTestbed) -> tuple[float, int]:
     gc.collect()
     start_s = time.process_time()
     driver.run()
-    return time.process_time() - start_s, driver._n_events
+    return time.process_time() - start_s, driver._queue.n_events
 
 
 class SimpyDriver:
@@ -131,13 +145,15 @@ class SimpyDriver:
 
     def __init__(self, bed: BareTestbed, scheme: str) -> None:
         self.bed = bed
-        self.published = bed.published(list(np.zeros((2, 1), np.float32)))
-        self.server = bed.server(self.published, Trace({}))
+        own = bed.scheme()
+        self.published = bed.published(list(np.zeros((2, 1), np.float32)), own)
+        self.server = bed.server(own, self.published, Trace({}, own=own.tables))
         self.env = simpy.Environment()
         self.released: dict[int, simpy.Event] = {}
         self.n_events = 0
         shared = bed.scheme()
-        programs = [Worker(i, bed.n_workers, shared, bed.local_model(i)).program() for i in range(bed.n_workers)]
+        members = range(bed.n_workers)
+        programs = [Worker(i, bed.n_workers, shared, bed.local_model(i, shared)).program() for i in members]
         self.env.process(self.ticks())
         self.processes = [self.env.process(self.worker(i, program)) for i, program in enumerate(programs)]
 
@@ -149,7 +165,8 @@ class SimpyDriver:
             since_s = env.now
             match request:
                 case Compute():
-                    request.run()
+                    request.run(request.batch_size)
+                    request.finish()
                     duration_s = self.bed.step_duration_s(index, request.step, request.batch_size, env.now)
                     yield env.timeout(duration_s)
                     self.n_events += 1
@@ -164,10 +181,10 @@ class SimpyDriver:
                     self.n_events += 2
                     status.communication_s += env.now - since_s
                 case HandIn():
-                    yield env.timeout(device.uplink_s(request.update.nbytes))
+                    yield env.timeout(device.uplink_s(request.payload.nbytes))
                     self.n_events += 1
                     status.communication_s += env.now - since_s
-                    server.on_commit(request.commit, request.update, env.now)
+                    server.on_commit(request.commit, request.payload, env.now)
                     self.deliver()
                 case Release():
                     if control.released < request.number:

@@ -95,15 +95,15 @@ class Ours:
     """One worker's steps by our kernels."""
 
     def __init__(self, testbed: Testbed, offset: float = 0.0) -> None:
-        self._model, self._local = testbed.model, testbed.local_model(0)
-        initial: Floats = testbed.publishing()[0]
+        self._model, self._local = testbed.model, testbed.local_model(0, testbed.scheme())
+        initial: Floats = testbed.own_initial()
         signs = np.random.default_rng(1).choice([-1, 1], initial.shape)
         self._local.parameters[:] = initial + (offset * signs).astype(initial.dtype)
 
     def step(self, batch_size: int) -> float:
         """Take one minibatch step and return the minibatch loss."""
         loss = self._local.step(batch_size)
-        self._local.clear()
+        self._local.hand_over()
         return loss
 
     def evaluate(self, split: Split) -> tuple[float, float]:

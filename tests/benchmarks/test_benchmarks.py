@@ -73,6 +73,7 @@ CASES = {
         words=["victim", "model"],
         free=["saving", "early", "restarts", "lost, doubled or torn", "hung", "orphans", "leaked"],
     ),
+    "overlap.py": Case(["--time", "1.5", "--latency", "0.01"], n_rows=[2], words=["scheme"], n_ranks=3),
     "real_against_virtual.py": Case(
         ["--time", "1.5", "--check-period", "0.3"],
         n_rows=[8, 4],

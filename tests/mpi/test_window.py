@@ -8,19 +8,30 @@ import pytest
 from mpi4py import MPI
 
 from adsp_mpi.engine.messages import Control, WorkerStatus
-from adsp_mpi.engine.mpi import blocks
-from adsp_mpi.engine.mpi import window as window_module
-from adsp_mpi.engine.mpi.window import ServerWindow, Window, WindowParameters, WorkerWindow
+from adsp_mpi.engine.mpi.window import records, worker_end
+from adsp_mpi.engine.mpi.window.layout import N_BUFFERS
+from adsp_mpi.engine.mpi.window.server_end import ServerWindow, WindowParameters
+from adsp_mpi.engine.mpi.window.window import Window
+from adsp_mpi.engine.mpi.window.worker_end import SharedWorkerWindow, WorkerWindow
 from adsp_mpi.errors import StalledError
+from adsp_mpi.updates.payload.codec import PayloadOptions
+from adsp_mpi.updates.payload.dense import Dense
+from adsp_mpi.updates.rules.sum import Sum
+from adsp_mpi.updates.update import Rates, Update
 
 COMM = MPI.COMM_WORLD
 HAMMER_S = 0.7
+_TIMES = ("compute_s", "communication_s", "blocked_s", "other_s", "hidden_s", "worst_overrun")
+
+
+def dense(n_parameters):
+    return Dense(n_parameters, np.dtype("f4"), PayloadOptions())
 
 
 @contextmanager
 def window_end(n_parameters=16):
     """Open a window; hand over this rank's end."""
-    with Window(COMM, n_parameters, np.dtype("f4")) as window:
+    with Window(COMM, dense(n_parameters)) as window:
         yield ServerWindow(window) if COMM.rank == 0 else WorkerWindow(window)
         COMM.Barrier()
 
@@ -40,12 +51,14 @@ def hammered(write, read):
 
 
 def written_control(count):
-    return Control(float(count), count, stop=False, pull=True, acknowledged=count, released=count, version=count)
+    numbers = dict.fromkeys(("acknowledged", "released", "version", "resync"), count)
+    return Control(float(count), count, stop=False, pull=True, **numbers)
 
 
 def numbers_in_control(own):
     control = own.control()
-    return control.target, control.batch_size, control.acknowledged, control.released, control.version
+    counts = control.acknowledged, control.released, control.version, control.resync
+    return control.target, control.batch_size, *counts
 
 
 def hammer_control():
@@ -98,7 +111,7 @@ class UncheckedReader(InterruptedReader):
 
 
 def control_read_while_it_is_written():
-    with Window(COMM, 16, np.dtype("f4")) as window:
+    with Window(COMM, dense(16)) as window:
         if COMM.rank == 0:
             own = ServerWindow(window)
             own.write_control(0, written_control(1))
@@ -120,21 +133,21 @@ def test_a_control_record_is_read_again_if_it_is_written_meanwhile():
 @pytest.mark.anympi
 @pytest.mark.parallel([2])
 def test_it_is_a_mixture_if_nobody_looks_at_the_seal(monkeypatch):
-    monkeypatch.setattr(blocks, "is_whole", lambda record: True)
+    monkeypatch.setattr(records, "is_whole", lambda record: True)
     assert set(control_read_while_it_is_written()) == {1, 2}
 
 
 def version_pulled_while_it_is_overwritten(reader):
     """Return the values in the vector that was pulled, its version, and the retries."""
-    with Window(COMM, 1000, np.dtype("f4")) as window:
+    with Window(COMM, dense(1000)) as window:
         if COMM.rank == 0:
             own = ServerWindow(window)
-            published = WindowParameters(own, np.zeros(1000, "f4"), 1.0, 0.0)
-            one = np.ones(1000, "f4")
+            published = WindowParameters(own, np.zeros(1000, "f4"), Sum(1000, np.dtype("f4")), Rates(1.0))
+            one = Update(np.ones(1000, "f4"), dense(1000))
             published.merge([one])
             COMM.Barrier()
             COMM.recv(source=1)
-            for _ in range(window_module.N_BUFFERS):
+            for _ in range(N_BUFFERS):
                 published.merge([one])
             COMM.send("the buffer has been overwritten", 1)
             return COMM.bcast(None, root=1)
@@ -148,7 +161,7 @@ def version_pulled_while_it_is_overwritten(reader):
 @pytest.mark.anympi
 @pytest.mark.parallel([2])
 def test_a_version_is_pulled_again_if_it_is_overwritten_meanwhile():
-    newest = 1 + window_module.N_BUFFERS
+    newest = 1 + N_BUFFERS
     assert version_pulled_while_it_is_overwritten(InterruptedReader) == ({newest}, newest, 1)
 
 
@@ -156,7 +169,7 @@ def test_a_version_is_pulled_again_if_it_is_overwritten_meanwhile():
 @pytest.mark.parallel([2])
 def test_it_is_torn_if_nobody_looks_at_the_version():
     values, _, _ = version_pulled_while_it_is_overwritten(UncheckedReader)
-    assert values == {1, 1 + window_module.N_BUFFERS}
+    assert values == {1, 1 + N_BUFFERS}
 
 
 def hammer_status():
@@ -172,8 +185,10 @@ def hammer_status():
 
 def written_status(count):
     """Return a status record all of whose numbers are `count`; writing it adds one to the heartbeat."""
-    numbers = dict.fromkeys(("steps", "samples", "overruns", "retries"), count)
-    times = dict.fromkeys(("compute_s", "communication_s", "blocked_s", "other_s", "worst_overrun"), float(count))
+    numbers = dict.fromkeys(("steps", "samples", "overruns", "retries", "aborted"), count)
+    times = dict.fromkeys(
+        ("compute_s", "communication_s", "blocked_s", "other_s", "hidden_s", "worst_overrun"), float(count)
+    )
     return WorkerStatus(heartbeat=count - 1, **numbers, **times)
 
 
@@ -198,18 +213,18 @@ class SlowReader(WorkerWindow):
         version = self._get_word(self._offsets.version)
         super()._get(into[:half], offset)
         deadline = time.monotonic() + self.patience_s
-        while self._get_word(self._offsets.begin) < version + window_module.N_BUFFERS and time.monotonic() < deadline:
+        while self._get_word(self._offsets.begin) < version + N_BUFFERS and time.monotonic() < deadline:
             pass
         super()._get(into[half:], offset + half * into.itemsize)
 
 
 def starve(n_pulls, deadline_s):
     """Let rank 0 publish without a pause until the worker has pulled; return the worker's pulls and retries."""
-    with Window(COMM, 1000, np.dtype("f4")) as window:
+    with Window(COMM, dense(1000)) as window:
         if COMM.rank == 0:
             own = ServerWindow(window)
-            published = WindowParameters(own, np.zeros(1000, "f4"), 1.0, 0.0)
-            one = np.ones(1000, "f4")
+            published = WindowParameters(own, np.zeros(1000, "f4"), Sum(1000, np.dtype("f4")), Rates(1.0))
+            one = Update(np.ones(1000, "f4"), dense(1000))
             published.merge([one])  # the kernel is compiled now
             COMM.Barrier()
             done = COMM.Ibarrier()
@@ -241,6 +256,40 @@ def test_starved_reader_pins_a_version_and_gets_it():
 @pytest.mark.anympi
 @pytest.mark.parallel([2])
 def test_starved_reader_gives_up_at_its_deadline_without_a_pin(monkeypatch):
-    monkeypatch.setattr(window_module, "_PIN_AFTER_RETRIES", 10**9)
+    monkeypatch.setattr(worker_end, "_PIN_AFTER_RETRIES", 10**9)
     monkeypatch.setattr(SlowReader, "patience_s", 30.0)
     assert starve(1, deadline_s=0.5) == ["rank 1 could not pull a whole version in 0 s"]
+
+
+def pulls_of_shared_ends(n_pulls):
+    """Let two ends of each worker pull in turn while rank 0 publishes; return whether all were whole."""
+    with Window(COMM, dense(1000)) as window:
+        if COMM.rank == 0:
+            own = ServerWindow(window)
+            published = WindowParameters(own, np.zeros(1000, "f4"), Sum(1000, np.dtype("f4")), Rates(1.0))
+            one = Update(np.ones(1000, "f4"), dense(1000))
+            published.merge([one])
+            COMM.Barrier()
+            done = COMM.Ibarrier()
+            while not done.Test():
+                published.merge([one])
+                own.drive_progress()
+            return COMM.gather(None)[1:]
+        first = SharedWorkerWindow(window)
+        ends = [first, SharedWorkerWindow(window, first.pin)]
+        COMM.Barrier()
+        into = np.empty(1000, "f4")
+        whole = []
+        for number in range(n_pulls):
+            version, _ = ends[number % 2].pull(into, WorkerStatus(), 0, 30.0)
+            whole.append(bool((into == version).all()))
+        COMM.Ibarrier().Wait()
+        COMM.gather(whole)
+        return None
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2, 3])
+def test_ends_that_share_a_window_pull_whole_versions():
+    told = pulls_of_shared_ends(300)
+    assert told is None or all(all(whole) and len(whole) == 300 for whole in told)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from adsp_mpi.sync.view import Key
+from adsp_mpi.sync.view import Key, View
 
 
 class Merge(NamedTuple):
@@ -51,3 +51,23 @@ class Cycle(Enum):
     PUSH_THEN_PULL = "push then pull"  # commit, wait to be released, pull, compute
     PULL_THEN_PUSH = "pull then push"  # pull beside the local parameters, commit what both make, compute
     OVERLAPPED = "overlapped"  # compute on while commits and the pulls after them are under way
+
+
+def check_decision(decision: Decision, view: View) -> None:
+    """Refuse a decision that a scheme must not make.
+
+    Raises
+    ------
+    ValueError
+        if a commit is not held or named twice, or one of its worker's that came before it is left
+    """
+    keys: Sequence[Key] = decision.keys if isinstance(decision, Merge) else (decision.key,)
+    held = view.held
+    if len(keys) == 1 and keys[0] in held and view.n_held[keys[0][0]] == 1:
+        return
+    if not keys or len(set(keys)) < len(keys) or not all(key in held for key in keys):
+        raise ValueError(f"a scheme must decide about commits that are held, once each, got {list(keys)}")
+    for place, (worker, number) in enumerate(keys):
+        older = {key for key in held if key[0] == worker and key[1] < number} if view.n_held[worker] > 1 else set()
+        if not older <= set(keys[:place]):
+            raise ValueError(f"a scheme must settle a worker's commits in the order of their numbers, got {list(keys)}")

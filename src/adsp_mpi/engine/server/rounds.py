@@ -7,14 +7,14 @@ released when the scheme lets it go on. Whoever carries decisions out tells what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from adsp_mpi.engine.server.cluster import CountedView
 from adsp_mpi.records import maker
 from adsp_mpi.store.schema import CommitStatus
-from adsp_mpi.sync.decisions import GO, Absorb, Decision, Drop, Go, Merge
+from adsp_mpi.sync.decisions import GO, Absorb, Decision, Drop, Go, Merge, check_decision
 from adsp_mpi.sync.scheme import Scheme
 from adsp_mpi.sync.view import Held, Key
 
@@ -129,7 +129,7 @@ class Rounds:
                 return
             for decision in self._decide(view):
                 has_decided = True
-                self._check(decision)
+                check_decision(decision, view)
                 yield decision
                 if self._is_over():
                     return
@@ -231,20 +231,6 @@ class Rounds:
         books.is_over = False
 
     # ---- inside ------------------------------------------------------------------------------------------------
-
-    def _check(self, decision: Decision) -> None:
-        """Refuse a decision that a scheme must not make."""
-        keys: Sequence[Key] = decision.keys if isinstance(decision, Merge) else (decision.key,)
-        held = self.view.held
-        if len(keys) == 1 and keys[0] in held and self.view.n_held[keys[0][0]] == 1:
-            return
-        if not keys or len(set(keys)) < len(keys) or not all(key in held for key in keys):
-            raise ValueError(f"{self._scheme.name} must decide about commits that are held, once each, got {keys}")
-        for worker, number in keys:
-            if self.view.n_held[worker] > 1:
-                older = {key for key in held if key[0] == worker and key[1] < number}
-                if not older <= set(keys[: list(keys).index((worker, number))]):
-                    raise ValueError(f"{self._scheme.name} must settle a worker's commits in order, got {keys}")
 
     def _is_over(self) -> bool:
         return self.books.is_over

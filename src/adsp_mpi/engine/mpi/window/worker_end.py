@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from threading import RLock
@@ -21,7 +22,8 @@ from adsp_mpi.store.schema import Commit
 
 Array = NDArray[Any]
 _PIN_AFTER_RETRIES = 3
-_MAX_READS = 10_000  # of a record that is being written, which takes microseconds
+_QUICK_READS = 20  # of a record that is being written, which takes microseconds, before a pause
+_WHOLE_S = 10.0
 
 
 @dataclass
@@ -61,11 +63,17 @@ class WorkerWindow:
 
     def control(self) -> Control:
         """Return the control record; `ServerWindow.write_control` writes it."""
-        for _ in range(_MAX_READS):
-            self._get(self._control, self._offsets.control(self._worker))
-            if records.is_whole(self._control):
-                return records.unpack_control(self._control)
-        raise RuntimeError(f"rank {self._worker + 1}: its control record is never whole")
+        backoff = Backoff()
+        deadline = math.inf
+        while True:
+            for _ in range(_QUICK_READS):
+                self._get(self._control, self._offsets.control(self._worker))
+                if records.is_whole(self._control):
+                    return records.unpack_control(self._control)
+            deadline = min(deadline, time.monotonic() + _WHOLE_S)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"rank {self.rank}: its control record is never whole")
+            backoff.pause()  # rank 0 has lost its core in the middle of the record
 
     def server_heartbeat(self) -> int:
         """Return a number that changes as long as rank 0 is alive; `ServerWindow.beat` changes it."""
