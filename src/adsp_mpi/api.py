@@ -107,7 +107,7 @@ def resume(
     say: Say = lambda text: None,
     stop: StopRequest | None = None,
 ) -> Result | None:
-    """Go on with an interrupted run on ranks, from its newest checkpoint that is whole.
+    """Resume an interrupted run on ranks, from its newest checkpoint that is whole.
 
     Collective: yes.  RMA: passive target, rank 0.
 
@@ -126,7 +126,7 @@ def resume(
     Raises
     ------
     ConfigError, TraceError
-        if the run cannot go on; it is left as it is
+        if the run cannot be resumed; it is left as it is
     """
 
     def begin(ranks: MPI.Intracomm) -> Interrupted:
@@ -147,7 +147,7 @@ def resume_simulation(
     say: Say = lambda text: None,
     stop: StopRequest | None = None,
 ) -> Result:
-    """Go on with an interrupted simulation: it ends as if it had not been interrupted; see `resume`."""
+    """Resume an interrupted simulation: it ends as if it had not been interrupted; see `resume`."""
     from adsp_mpi.runs.resuming import reopened
 
     return _simulate(reopened(Path(folder), changes or {}, "virtual", None, say), True, observe, say, stop)

@@ -123,7 +123,7 @@ def reopened(path: Path, changes: Tables, driver: str, n_workers: int | None, sa
     if checkpoint is None:
         say(f"no checkpoint in {folder.path}: the run begins anew")
         return Interrupted(config, folder, None)
-    say(f"going on with {folder.path} from version {checkpoint.version}")
+    say(f"resuming {folder.path} from version {checkpoint.version}")
     return Interrupted(config, folder, snapshot_of(checkpoint))
 
 

@@ -103,7 +103,7 @@ class WorkerRow:
     worker: Annotated[int, About("worker, from 0")]
     steps: Annotated[int, About("steps since the start")]
     aborted: Annotated[int, About("steps given up since the start, because the server called the worker back")]
-    commits: Annotated[int, About("commits merged since the start")]
+    commits: Annotated[int, About("commits merged or absorbed since the start")]
     compute_s: Annotated[float, About("time in steps since the start, padding included", "s")]
     communication_s: Annotated[float, About("time in commits, until acknowledged, and pulls since the start", "s")]
     blocked_s: Annotated[float, About("time acknowledged but not released since the start", "s")]
