@@ -1,4 +1,4 @@
-"""``--resume``: one command line that begins a run and goes on with it."""
+"""``--resume``: one command line that begins a run and resumes it."""
 
 from __future__ import annotations
 

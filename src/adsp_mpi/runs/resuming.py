@@ -1,4 +1,4 @@
-"""What is needed to go on with a run: found in its folder, and checked before anything of it is touched."""
+"""What is needed to resume a run: found in its folder, and checked before anything of it is touched."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ CHANGEABLE = {
 
 @dataclass(frozen=True)
 class Beginning:
-    """A run that is to begin or to go on.
+    """A run that is to begin or to be resumed.
 
     Attributes
     ----------
     config : the whole configuration
-    folder : where it goes on; None for a new run
+    folder : where it is resumed; None for a new run
     start : from what; None for the beginning
     """
 
@@ -55,7 +55,7 @@ def is_finished(folder: RunFolder) -> bool:
 
 
 def resumed_folder(folder: RunFolder, n_workers: int | None) -> RunFolder:
-    """Return where a run goes on: in its folder, or in that of the run which as many workers have begun from it.
+    """Return where a run is resumed: in its folder, or in that of the run which as many workers have begun from it.
 
     Parameters
     ----------
@@ -93,20 +93,20 @@ def changes_to(folder: RunFolder, config: Config) -> Tables:
 
 
 def resumed(path: Path, changes: Tables, driver: str, n_workers: int | None, say: Say) -> Beginning:
-    """Return how the run in a folder goes on.
+    """Return how the run in a folder is resumed.
 
     Parameters
     ----------
     path : the run's folder
     changes : sections with new values
-    driver : ``mpi`` or ``virtual``, who is to go on with it
+    driver : ``mpi`` or ``virtual``, who is to resume it
     n_workers : workers that there are now; None for as many as there were
     say : told what a user should know
 
     Raises
     ------
     ConfigError, TraceError
-        if it cannot go on
+        if it cannot be resumed
     """
     folder = resumed_folder(RunFolder.open(path), n_workers)
     config = _changed(folder, changes)
