@@ -87,7 +87,9 @@ class Checkpoint:
         """
         if self.schema < SCHEMA_VERSION:
             was = f"{self.schema}, which adsp_mpi 0.1 wrote"
-            raise TraceError(f"checkpoint must be of schema {SCHEMA_VERSION} to resume from, got {was}, in {str(path)!r}")
+            raise TraceError(
+                f"checkpoint must be of schema {SCHEMA_VERSION} to resume from, got {was}, in {str(path)!r}"
+            )
 
 
 def write_checkpoint(

@@ -29,6 +29,7 @@ from adsp_mpi.store.trace import Trace
 from adsp_mpi.store.trace_file import TraceFile
 from adsp_mpi.store.trace_reading import read_trace
 
+
 @dataclass
 class MyRow:
     number: Annotated[int, About("a number")]
@@ -71,7 +72,9 @@ def test_a_row_goes_to_the_table_of_its_class():
     trace.add(MyRow(7, "seven"))
     assert {name: trace.counts[name] for name in trace.names} == {
         **dict.fromkeys(TABLES, 0),
-        **{"loss": 1, "events": 1, "mine": 1},
+        "loss": 1,
+        "events": 1,
+        "mine": 1,
     }
     assert trace.take("loss") == [(1.0, 2, 3, 4, 0.5, 0.75)]
     assert trace.take("mine") == [(7, "seven", False, 0.0)]

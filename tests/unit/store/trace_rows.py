@@ -14,9 +14,7 @@ ATTRIBUTE_VALUES = {
 
 def row(table, number=0):
     """Return the values of a row, in the order of the columns."""
-    return tuple(
-        f"{number}" if c.dtype == "str" else np.dtype(c.dtype).type(number) for c in TABLES[table].columns
-    )
+    return tuple(f"{number}" if c.dtype == "str" else np.dtype(c.dtype).type(number) for c in TABLES[table].columns)
 
 
 def add_rows(trace, numbers):
