@@ -20,7 +20,7 @@ def supervise_fake(fake):
 
     def carry_out(*lines, max_restarts=3, is_open_mpi=False):
         fake.plays(*lines)
-        said = []
+        said: list[str] = []
         status = Supervisor([str(fake.program)], fake.folder, 4, max_restarts, is_open_mpi, said.append).run()
         return status, [re.sub(r"after \d+ s", "after 0 s", line) for line in said], len(fake.starts)
 
