@@ -1,7 +1,7 @@
 """Which commits are held, settled and released: the books between a scheme and the server. No arrays, no rows.
 
 A commit is held from its arrival until a decision of the scheme settles it; a worker whose commits are settled is
-released when the scheme lets it go on. Whoever carries decisions out tells what became of them.
+released when the scheme allows its next step. Whoever carries decisions out tells what became of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Settled(NamedTuple):
 
 
 class Released(NamedTuple):
-    """A worker goes on after its commits up to `number`."""
+    """A worker may take its next step: its commits up to `number` are settled."""
 
     worker: int
     number: int
@@ -171,7 +171,7 @@ class Rounds:
     # ---- releases and calls --------------------------------------------------------------------------------------
 
     def release(self) -> list[Released]:
-        """Return who goes on: workers whose commits are settled and whom the scheme lets go on."""
+        """Return whom the scheme releases among the workers whose commits are settled."""
         books, view = self.books, self.view
         key = self._scheme.release_key(view)
         is_changed = key is None or key != self._release_key or books.is_over
@@ -227,7 +227,7 @@ class Rounds:
         books.released_s = [view.now_s] * n
         books.settled = {worker: number for worker, number in enumerate(books.numbers) if number}
         books.newly_settled = list(books.settled)
-        books.must_pull = set(range(n))
+        books.must_pull = set(books.settled)
         books.is_over = False
 
     # ---- inside ------------------------------------------------------------------------------------------------
@@ -247,9 +247,9 @@ class Rounds:
                 staleness -= 1  # this version is not between base and merging
             books.refused_in_row[worker] = 0
             view.count_commit(worker)
-        if status is not _STOPPED:
-            books.numbers[worker] = number
-            books.next_steps[worker] = held.next_step
+        if status is not _STOPPED:  # a later one may have been refused before
+            books.numbers[worker] = max(number, books.numbers[worker])
+            books.next_steps[worker] = max(held.next_step, books.next_steps[worker])
         self._let_settle(worker, number, staleness < 0)
         return _settled((held, status, weight, version, staleness, reason))
 
@@ -260,8 +260,6 @@ class Rounds:
         books.newly_settled.append(worker)
         if must_pull:
             books.must_pull.add(worker)
-        else:
-            books.must_pull.discard(worker)
 
     def _count_refusal(self, worker: int) -> bool:
         self.books.refused_in_row[worker] += 1
@@ -280,6 +278,7 @@ class Rounds:
         del books.settled[worker]
         books.released_s[worker] = view.now_s
         pull = go.pull or worker in books.must_pull
+        books.must_pull.discard(worker)
         if pull:
             view.pulled_versions[worker] = view.version
         if self._on_release:

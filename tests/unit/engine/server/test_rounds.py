@@ -1,6 +1,5 @@
 """The books of rounds under random histories: nothing settled twice, nothing lost, nobody let go too early."""
 
-import math
 from collections import Counter
 
 import pytest
@@ -129,9 +128,18 @@ class Checked(RoundsDriver):
     def restore(self):
         """Go through plain data to a scheme and rounds of their own, as a checkpoint does."""
         state = ServerState(
-            **{"view": self.view, "rounds": self.rounds.books, "totals": Totals(), "ending": EndingBooks()},
-            **{"clock": Clock(), "controls": [], "statuses": [], "changed": set(), "held": []},
-            **{"last_sample": None, "start_step": 0, "rows": {}},
+            view=self.view,
+            rounds=self.rounds.books,
+            totals=Totals(),
+            ending=EndingBooks(),
+            clock=Clock(),
+            controls=[],
+            statuses=[],
+            changed=set(),
+            held=[],
+            last_sample=None,
+            start_step=0,
+            rows={},
         )
         tree = to_tree(state, {}, self.scheme.state())
         restored = server_state(tree)
