@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -17,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from adsp_mpi.config.sections import Config, StopOptions
-from adsp_mpi.errors import ConfigError, must
+from adsp_mpi.errors import ConfigError, must, unknown
 from adsp_mpi.sync import scheme_class
 from adsp_mpi.sync.scheme import SyncOptions
 from adsp_mpi.updates.payload import codec_class
@@ -63,12 +62,12 @@ def read_tables(
     Raises
     ------
     ConfigError
-        ``<name> must be <rule>, got <value>``, for the first thing that is wrong
+        ``<name> must be <rule>, got <value>`` or ``unknown key <name>; ...``, for the first thing that is wrong
     """
     tables: Tables = {section: dict(table) for section, table in (defaults or {}).items()}
     for source in (_read_toml(path, called) if path else {}, *map(_parse_setting, settings)):
         for section, table in source.items():
-            _check_section(section, table)
+            check_section(section, table)
             tables.setdefault(section, {}).update(table)
     return tables
 
@@ -82,7 +81,7 @@ def build_config(tables: Mapping[str, Mapping[str, Any]]) -> Config:
         see `read_config`
     """
     for section, table in tables.items():
-        _check_section(section, table)
+        check_section(section, table)
     sync = dict(tables.get("sync", {}))
     scheme = sync.pop("scheme", Config.scheme)
     if not isinstance(scheme, str):
@@ -134,9 +133,16 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return {section: {key: value}}
 
 
-def _check_section(section: str, table: object) -> None:
+def check_section(section: str, table: object, others: Sequence[str] = ()) -> None:
+    """Refuse what is no table of a section; `others` are sections that a configuration does not have.
+
+    Raises
+    ------
+    ConfigError
+        see `read_config`
+    """
     if section not in SECTIONS:
-        raise must(_dotted((section,)), f"a section: one of {', '.join(SECTIONS)}", table)
+        raise unknown("section", _dotted((section,)), (*others, *SECTIONS))
     if not isinstance(table, Mapping):
         raise must(section, f"a table [{section}]", table)
 
@@ -194,8 +200,11 @@ def _first_error(section: str, cls: Any, table: dict[str, Any], exc: ValidationE
     """Return the first error as one line; a union reports one error per member, which are joined by 'or'."""
     errors = exc.errors(include_url=False)
     place = _place(errors[0], table)
+    if errors[0]["type"] == "unexpected_keyword_argument":
+        table_name, key = _dotted((section, *place[:-1])), _dotted(place[-1:])
+        return unknown("key", key, known_keys(_options_at(cls, place[:-1])), table_name)
     same = [error for error in errors if _place(error, table) == place]
-    rules = dict.fromkeys(_rule(cls, place, error) for error in same)
+    rules = dict.fromkeys(_rule(error) for error in same)
     return must(_dotted((section, *place)), " or ".join(rules), same[0]["input"])
 
 
@@ -237,14 +246,14 @@ _RULES = {
 }
 
 
-def _rule(cls: Any, place: Place, error: ErrorDetails) -> str:
-    if error["type"] == "unexpected_keyword_argument":
-        options = _options_at(cls, place[:-1])
-        known = [field.name for field in fields(options)] + ["scheme"] * issubclass(options, SyncOptions)
-        close = difflib.get_close_matches(str(place[-1]), known, n=1)
-        return f"a known key (did you mean {close[0]}?)" if close else f"a known key: one of {', '.join(known)}"
+def _rule(error: ErrorDetails) -> str:
     rule = _RULES.get(error["type"])
     return rule.format(**error.get("ctx", {})) if rule else error["msg"]
+
+
+def known_keys(options: Any) -> list[str]:
+    """Return the keys that a table can have whose class this is."""
+    return [field.name for field in fields(options)] + ["scheme"] * issubclass(options, SyncOptions)
 
 
 def _options_at(cls: Any, place: Place) -> Any:
