@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from runs import log_of
 
 from adsp_mpi import simulate
 from adsp_mpi.cli.app import run
@@ -22,6 +23,7 @@ from adsp_mpi.engine.testbed import assemble
 from adsp_mpi.store.checkpoint import write_checkpoint
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.store.trace_file import TraceFile
+from adsp_mpi.sync import scheme_class
 
 TABLES = {"totals", "workers", "commits", "periods", "staleness", "search", "predictions", "events", "loss"}
 
@@ -130,7 +132,8 @@ def test_folders_of_one_name_are_told_apart(run_folder, tmp_path, capsys):
 @pytest.mark.parametrize("configuration", ["scheme =", "stop = 3", "[stop]\ntarget_loss = 'low'"])
 def test_a_trace_without_its_configuration_is_one_line(run_folder, finished, capsys, configuration):
     (run_folder / "trace.h5").unlink()
-    with TraceFile(run_folder / "trace.h5", Trace(finished.trace.attributes | {"configuration": configuration})):
+    attributes = finished.trace.attributes | {"configuration": configuration}
+    with TraceFile(run_folder / "trace.h5", Trace(attributes, own=scheme_class("adsp").tables)):
         pass
     assert run(["analyze", str(run_folder)]) == 2
     assert capsys.readouterr().err.startswith("adsp_mpi: trace must hold configuration and environment, got ")
@@ -227,7 +230,7 @@ def test_local_models_are_those_of_the_replay(run_folder, finished, tmp_path, ca
                 *(np.array([update, distance]) / np.linalg.norm(parameters)),
             )
 
-    replay(testbed, finished.trace.arrays("commits"), watch)
+    replay(testbed, log_of(finished.trace), watch)
     parameters, update, distance = seen[max(seen)]
     assert float(workers[0]["last ‖U‖/‖W‖"]) == pytest.approx(update, rel=1e-6)
     assert float(workers[0]["last ‖w−W‖/‖W‖"]) == pytest.approx(distance, rel=1e-6)
