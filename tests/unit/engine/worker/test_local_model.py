@@ -172,8 +172,8 @@ class Noting(Sgd):
         super().__init__(*shape)
         self.told = []
 
-    def begin(self, parameters):
-        self.told.append(("begin", parameters.copy()))
+    def begin(self, pulled):
+        self.told.append(("begin", pulled.copy()))
 
     def close(self, parameters, update, pulled):
         self.told.append(("close", pulled))
@@ -196,7 +196,7 @@ def test_the_rule_is_told_of_pulls_and_may_change_what_is_committed():
     local.close(pulled)
     assert [what for what, _ in rule.told] == ["begin", "begin", "close", "close"]
     assert rule.told[0][1].tobytes() == start.tobytes()
-    assert rule.told[1][1].tobytes() == (pulled + before).tobytes()
+    assert rule.told[1][1].tobytes() == pulled.tobytes()  # W, not W + U
     assert rule.told[2][1] is None
     assert rule.told[3][1] is pulled
     assert local.payload_of(1).tobytes() == (4 * before).tobytes()
