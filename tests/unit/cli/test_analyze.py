@@ -222,10 +222,10 @@ def test_local_models_are_those_of_the_replay(run_folder, finished, tmp_path, ca
     testbed = assemble(config, 4)
 
     def watch(row, local_model, parameters):
-        if row.worker == 0:
+        if row.commit.worker == 0:
             distance = np.linalg.norm(local_model.parameters.astype(float) - parameters)
             update = np.linalg.norm(local_model.update.astype(float))
-            seen[row.number] = (
+            seen[row.commit.number] = (
                 local_model.parameters.copy(),
                 *(np.array([update, distance]) / np.linalg.norm(parameters)),
             )
