@@ -10,9 +10,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 
 class AdspError(Exception):
     """Root of the errors that a user of the package may catch."""
@@ -36,26 +33,6 @@ class StalledError(AdspError):
     """A wait that went past its deadline; the message names who waits for whom."""
 
     exit_status = 3
-
-
-def unknown(kind: str, name: str, known: Iterable[str], table: str = "") -> ConfigError:
-    """Return the error ``unknown <kind> <name>; did you mean ...?``, or with the known names if none is near.
-
-    Parameters
-    ----------
-    kind : key or section
-    known : names that can stand there; their initials are near, too: lr is learning_rate
-    table : where it stands; empty for sections
-    """
-    names, place = list(known), f"{table}." if table else ""
-    near = get_close_matches(name, names, n=1) or [each for each in names if _initials(each) == name]
-    if near:
-        return ConfigError(f"unknown {kind} {place}{name}; did you mean {place}{near[0]}?")
-    return ConfigError(f"unknown {kind} {place}{name}; known {kind}s: {', '.join(names)}")
-
-
-def _initials(name: str) -> str:
-    return "".join(word[:1] for word in name.split("_"))
 
 
 def must(name: str, rule: str, got: object) -> ConfigError:

@@ -45,7 +45,7 @@ def close(result: Result, stop: StopRequest, quiet: bool) -> None:
     print(f"wrote {result.folder}", flush=True)
     if not result.summary["finished"] and result.folder is not None:
         ranks = "" if result.trace.attributes["driver"] == "virtual" else f"mpirun -n {result.summary['workers'] + 1} "
-        print(f"it can go on: {ranks}python -m adsp_mpi resume {result.folder}", flush=True)
+        print(f"resume it with: {ranks}python -m adsp_mpi resume {result.folder}", flush=True)
     if stop.number == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
@@ -16,10 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from adsp_mpi.config.sections import Config, StopOptions
-from adsp_mpi.errors import ConfigError, must, unknown
+from adsp_mpi.errors import ConfigError, must
 from adsp_mpi.sync import scheme_class
 from adsp_mpi.sync.scheme import SyncOptions
 from adsp_mpi.updates.payload import codec_class
+from adsp_mpi.updates.payload.codec import PayloadOptions
 
 Tables = dict[str, dict[str, Any]]
 Place = tuple[int | str, ...]  # of a value within nested tables and lists
@@ -62,12 +64,12 @@ def read_tables(
     Raises
     ------
     ConfigError
-        ``<name> must be <rule>, got <value>`` or ``unknown key <name>; ...``, for the first thing that is wrong
+        for the first thing that is wrong: ``<name> must be <rule>, got <value>`` or ``unknown key <name>; ...``
     """
     tables: Tables = {section: dict(table) for section, table in (defaults or {}).items()}
     for source in (_read_toml(path, called) if path else {}, *map(_parse_setting, settings)):
         for section, table in source.items():
-            check_section(section, table)
+            _check_section(section, table)
             tables.setdefault(section, {}).update(table)
     return tables
 
@@ -81,14 +83,15 @@ def build_config(tables: Mapping[str, Mapping[str, Any]]) -> Config:
         see `read_config`
     """
     for section, table in tables.items():
-        check_section(section, table)
+        _check_section(section, table)
     sync = dict(tables.get("sync", {}))
     scheme = sync.pop("scheme", Config.scheme)
     if not isinstance(scheme, str):
         raise must("sync.scheme", "a name", scheme)
     types: dict[str, Any] = {field.name: field.default_factory for field in fields(Config) if field.name in SECTIONS}
     types["sync"] = scheme_class(scheme).Options
-    types["payload"] = codec_class(tables.get("payload", {}).get("codec", "dense")).Options
+    codec = tables.get("payload", {}).get("codec", PayloadOptions.codec)
+    types["payload"] = codec_class(codec).Options if isinstance(codec, str) else PayloadOptions
     all_tables = {**tables, "sync": sync}
     sections = {section: read_options(section, types[section], all_tables.get(section, {})) for section in SECTIONS}
     return Config(scheme=scheme, **sections)
@@ -133,16 +136,9 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return {section: {key: value}}
 
 
-def check_section(section: str, table: object, others: Sequence[str] = ()) -> None:
-    """Refuse what is no table of a section; `others` are sections that a configuration does not have.
-
-    Raises
-    ------
-    ConfigError
-        see `read_config`
-    """
+def _check_section(section: str, table: object) -> None:
     if section not in SECTIONS:
-        raise unknown("section", _dotted((section,)), (*others, *SECTIONS))
+        raise unknown("section", (section,), SECTIONS)
     if not isinstance(table, Mapping):
         raise must(section, f"a table [{section}]", table)
 
@@ -196,14 +192,28 @@ def read_options(section: str, cls: Any, table: Mapping[str, Any]) -> Any:
         raise _first_error(section, cls, values, exc) from None
 
 
+def unknown(kind: str, place: Place, known: Sequence[str]) -> ConfigError:
+    """Return the error for a section or key at `place` that is none of those known there."""
+    *table, name = place
+    close = _closest(str(name), known)
+    told = f"did you mean {_dotted((*table, close))}?" if close else f"known {kind}s: {', '.join(known)}"
+    return ConfigError(f"unknown {kind} {_dotted(place)}; {told}")
+
+
+def _closest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that `name` misspells or, as lr does, abbreviates to the initials of its words."""
+    close = difflib.get_close_matches(name, known, n=1)
+    initials = (each for each in known if "".join(word[:1] for word in each.split("_")) == name)
+    return close[0] if close else next(initials, None)
+
+
 def _first_error(section: str, cls: Any, table: dict[str, Any], exc: ValidationError) -> ConfigError:
     """Return the first error as one line; a union reports one error per member, which are joined by 'or'."""
     errors = exc.errors(include_url=False)
     place = _place(errors[0], table)
-    if errors[0]["type"] == "unexpected_keyword_argument":
-        table_name, key = _dotted((section, *place[:-1])), _dotted(place[-1:])
-        return unknown("key", key, known_keys(_options_at(cls, place[:-1])), table_name)
     same = [error for error in errors if _place(error, table) == place]
+    if same[0]["type"] == "unexpected_keyword_argument":
+        return unknown("key", (section, *place), _known_keys(cls, place[:-1]))
     rules = dict.fromkeys(_rule(error) for error in same)
     return must(_dotted((section, *place)), " or ".join(rules), same[0]["input"])
 
@@ -251,8 +261,9 @@ def _rule(error: ErrorDetails) -> str:
     return rule.format(**error.get("ctx", {})) if rule else error["msg"]
 
 
-def known_keys(options: Any) -> list[str]:
-    """Return the keys that a table can have whose class this is."""
+def _known_keys(cls: Any, place: Place) -> Sequence[str]:
+    """Return the keys of the table at `place` within a section of class `cls`."""
+    options = _options_at(cls, place)
     return [field.name for field in fields(options)] + ["scheme"] * issubclass(options, SyncOptions)
 
 

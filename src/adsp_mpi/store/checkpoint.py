@@ -111,7 +111,7 @@ def write_checkpoint(
     layout_entries : the named arrays in it
     version : the version of the parameters
     attributes : whatever else tells where they come from
-    state : all else that a run needs to go on, see ``state.encode``
+    state : all else that resuming needs, see ``state.encode``
 
     Raises
     ------

@@ -65,7 +65,7 @@ def final_checkpoint(folder: RunFolder) -> Checkpoint:
 
 
 def discard_later(folder: RunFolder, version: int) -> None:
-    """Delete checkpoints of versions after `version`, from which a run goes on: it makes them anew."""
+    """Delete checkpoints of versions after `version`, from which a run is resumed: it makes them anew."""
     for path in folder.checkpoints.glob("ckpt-*.h5"):
         number = path.stem.removeprefix("ckpt-")
         if number.isdecimal() and int(number) > version:

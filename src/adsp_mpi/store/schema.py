@@ -63,7 +63,7 @@ class Commit(NamedTuple):
     batch_size: Annotated[int, About("samples per step")]
     learning_rate: Annotated[float, About("local learning rate η′ at the first step")]
     base_version: Annotated[int, About("version that the worker had pulled last before the first step")]
-    is_pulled: Annotated[bool, About("pulled just before the first step; else it went on with its local parameters")]
+    is_pulled: Annotated[bool, About("pulled just before the first step; else it kept its local parameters")]
     started_s: Annotated[float, About("start of its first step, on the worker's clock", "s")]
     overhead_s: Annotated[float, About("O_i of the previous commit, until pulled; nan before the first", "s")]
     retries: Annotated[int, About("extra reads that its pulls needed")]

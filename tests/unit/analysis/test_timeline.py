@@ -58,9 +58,17 @@ def test_structure_of_a_run(scheme):
 
 def test_threads_of_a_run_whose_commits_are_under_way_beside_steps():
     sync = {"scheme": "asp", "overlap": True, "in_flight": 2}
-    config = {"model": {"name": "softmax"}, "run": {"workers": 2}, "sync": sync, "stop": {"max_time_s": 2.0}}
     devices = {"latency_s": 0.05, "jitter": 0.1, "uplink_bytes_per_s": 1e5}
-    trace = simulate({**config, "devices": devices}, write=False).trace
+    trace = simulate(
+        {
+            "model": {"name": "softmax"},
+            "run": {"workers": 2},
+            "sync": sync,
+            "devices": devices,
+            "stop": {"max_time_s": 2.0},
+        },
+        write=False,
+    ).trace
     events = json.loads(json.dumps(timeline({"run": trace}), allow_nan=False))["traceEvents"]
     threads = {each["tid"]: each["args"]["name"] for each in events if each["name"] == "thread_name"}
     names = [f"worker {worker}{lane}" for worker in range(2) for lane in ("", ": in flight", ": in flight, 2")]

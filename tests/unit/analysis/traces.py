@@ -22,7 +22,7 @@ ATTRIBUTES: dict[str, Any] = {
 }
 
 
-OWN_TABLES = {"adsp": {"schedule": SearchWindow}, "adacomm": {"tau": TauChoice}}
+OWN_TABLES: dict[object, dict[str, type]] = {"adsp": {"schedule": SearchWindow}, "adacomm": {"tau": TauChoice}}
 
 
 def empty_trace(**attributes):

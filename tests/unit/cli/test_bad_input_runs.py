@@ -144,7 +144,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(name, command, c
     assert run([str(word) for word in COMMANDS[command](run_folder)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert f"going on with {run_folder} from version 0\n" in out
+    assert f"resuming {run_folder} from version 0\n" in out
     told = [line for line in out.splitlines() if line.startswith("passed over: checkpoint must ")]
     assert len(told) == (name != "missing")
     assert all(str(path) in line for line in told)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adsp_mpi import sync
-from adsp_mpi.config.load import build_config, read_config, repeatable, to_tables, to_toml
+from adsp_mpi.config.load import SECTIONS, build_config, read_config, repeatable, to_tables, to_toml
 from adsp_mpi.config.sections import Config, OutputOptions, RunOptions
 from adsp_mpi.devices.options import DeviceOptions, WorkerDevice
 from adsp_mpi.errors import ConfigError
@@ -130,10 +130,7 @@ def test_a_setting_that_is_none_is_refused(setting):
         ("run.seed=5.0", "run.seed must be an integer, got 5.0"),
         ("run.sed=5", "unknown key run.sed; did you mean run.seed?"),
         ("runs.seed=5", "unknown section runs; did you mean run?"),
-        (
-            "when.seed=5",
-            "unknown section when; known sections: run, data, model, sync, payload, devices, stop, output",
-        ),
+        ("here.seed=5", f"unknown section here; known sections: {', '.join(SECTIONS)}"),
         ("sync.check_period_s=-1", "sync.check_period_s must be > 0 or 'auto', got -1"),
         ("sync.check_period_s=inf", "sync.check_period_s must be a finite number, got inf"),
         ("stop.target_loss=", "stop.target_loss must be a number, got ''"),
@@ -170,8 +167,9 @@ def test_a_scheme_of_another_package_brings_its_options(monkeypatch):
     config = read_config(settings=["sync.scheme=lazy", "sync.naps=3", "sync.momentum=0.5"])
     assert config.sync == LazyOptions(naps=3, momentum=0.5)
     assert refusal(settings=["sync.scheme=lazy", "sync.naps=0"]) == "sync.naps must be > 0, got 0"
-    misspelt = refusal(settings=["sync.scheme=lazy", "sync.nap=1"])
-    assert misspelt == "unknown key sync.nap; did you mean sync.naps?"
+    assert refusal(settings=["sync.scheme=lazy", "sync.nap=1"]).startswith(
+        "unknown key sync.nap; did you mean sync.naps?"
+    )
     assert build_config(to_tables(config)) == config
 
 

@@ -1,12 +1,12 @@
 import math
 
 import pytest
-from adsp_mpi.sync.base import Cluster, Setting
 from runs import tables
 
 from adsp_mpi import api
 from adsp_mpi.formulas.momentum import explicit_momentum, implicit_momentum, implicit_momentum_from_steps
 from adsp_mpi.sync import scheme_class
+from adsp_mpi.sync.view import Setting, View
 
 
 @pytest.mark.parametrize("k", [0.25, 0.5, 1, 2, 6, 10])
@@ -81,31 +81,31 @@ def scheme_of(name, n_workers=4, **options):
 )
 def test_barriers_have_no_implicit_momentum_and_merging_at_arrival_has_mitliagkas(name, implicit):
     scheme = scheme_of(name, momentum="auto")
-    cluster = Cluster(4, live={0, 1, 2, 3})
-    assert scheme.implicit_momentum(cluster) == implicit
-    assert scheme.momentum(cluster) == pytest.approx(0.9 - implicit)
+    view = View(4, live={0, 1, 2, 3})
+    assert scheme.implicit_momentum(view) == implicit
+    assert scheme.momentum(view) == pytest.approx(0.9 - implicit)
 
 
 def test_workers_that_have_left_add_no_asynchrony():
-    assert scheme_of("asp", momentum="auto").momentum(Cluster(4, live={2})) == pytest.approx(0.9)
-    assert scheme_of("asp", momentum="auto").momentum(Cluster(4)) == pytest.approx(0.9)
+    assert scheme_of("asp", momentum="auto").momentum(View(4, live={2})) == pytest.approx(0.9)
+    assert scheme_of("asp", momentum="auto").momentum(View(4)) == pytest.approx(0.9)
 
 
 def test_adsp_has_the_papers_form_with_the_speeds_measured():
     scheme = scheme_of("adsp", 2, momentum="auto", commit_rate=2.0)
-    cluster = Cluster(2, live={0, 1})
-    assert scheme.momentum(cluster) == 0  # no speeds yet
-    cluster.step_times_s = [6.0, 12.0]  # 10 and 5 steps a period
-    cluster.commits = [2, 1]
-    scheme.on_tick(60.0, cluster)
+    view = View(2, live={0, 1})
+    assert scheme.momentum(view) == 0  # no speeds yet
+    view.step_times_s = [6.0, 12.0]  # 10 and 5 steps a period
+    view.commits = [2, 1]
+    scheme.on_tick(60.0, view)
     assert [scheme.target(0), scheme.target(1)] == [2, 3]
     # 1/(2 · 10) + 1/(3 · 5) = 7/60; times 1 − 1/2
-    assert scheme.momentum(cluster) == pytest.approx(0.9 - (1 - 1 / (1 + 7 / 120)))
+    assert scheme.momentum(view) == pytest.approx(0.9 - (1 - 1 / (1 + 7 / 120)))
 
 
 @pytest.mark.parametrize("name", ["asp", "bsp", "adsp"])
 def test_a_number_is_used_as_it_is(name):
-    assert scheme_of(name, momentum=0.3).momentum(Cluster(4, live={0, 1, 2, 3})) == 0.3
+    assert scheme_of(name, momentum=0.3).momentum(View(4, live={0, 1, 2, 3})) == 0.3
 
 
 def test_negative_momentum_is_used_and_recorded_in_a_run():

@@ -80,7 +80,7 @@ def whole(tmp_path_factory):
 def test_files_and_result_are_those_of_a_run_that_was_not_stopped(whole, tmp_path):
     first = stopped(tmp_path, "cut", 0.3)
     assert not first.summary["finished"]
-    assert first.summary["stop_reason"] == "asked to by SIGTERM"
+    assert first.summary["stop_reason"] == "signal SIGTERM"
     assert first.summary["time_s"] < 0.4
     stop = StopAt(0.7)
     api.resume_simulation(first.folder, observe=stop, stop=stop)
@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(whole, tmp_path)
     last = api.resume_simulation(tmp_path / "cut", say=said.append)
     assert said[0].startswith("passed over: checkpoint must ")
     assert newer.name in said[0]
-    assert said[1] == f"going on with {tmp_path / 'cut'} from version {older.stem.removeprefix('ckpt-')}"
+    assert said[1] == f"resuming {tmp_path / 'cut'} from version {older.stem.removeprefix('ckpt-')}"
     assert_same_files(last.folder, whole.folder)
 
 

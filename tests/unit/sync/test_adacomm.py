@@ -6,32 +6,37 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playing import Play, loss_at
+from rounds_driver import RoundsDriver, loss_at
 
-from adsp_mpi.sync.adacomm import TAU_GRID, Adacomm, AdacommOptions, basic_tau, refined_tau
-from adsp_mpi.sync.base import Progress, Setting
+from adsp_mpi.sync.adacomm import Adacomm, AdacommOptions, basic_tau, refined_tau
+from adsp_mpi.sync.search.tau import TAU_GRID, TauChoice
+from adsp_mpi.sync.view import Progress, Setting
 
 SETTING = Setting(n_workers=3, check_period_s=60.0)
 
 
 class Told:
-    """A scheme that is told a loss each Γ; `tau` is what its workers are told."""
+    """A scheme that is told a loss each Γ; `tau` is what its workers are told, `choices` what it recorded."""
 
     def __init__(self, period_s=60.0, **options):
-        self.play = Play(Adacomm(AdacommOptions(**options), SETTING), 3)
-        self.scheme = self.play.scheme
+        self.driver = RoundsDriver(Adacomm(AdacommOptions(**options), SETTING), 3)
+        self.scheme, self.choices = self.driver.scheme, []
         self.now_s, self.period_s = 0.0, period_s
 
     def tell(self, loss, learning_rate=None):
         if learning_rate is not None:
-            self.play.cluster.learning_rates = [learning_rate] * 3
-        assert not list(self.scheme.on_loss(loss_at(self.now_s, loss), self.play.cluster))
+            self.driver.view.learning_rates = [learning_rate] * 3
+        before = self.tau
+        rows = list(self.scheme.on_loss(loss_at(self.now_s, loss), self.driver.view))
+        assert rows == [TauChoice(self.now_s, self.tau, loss, row.decision) for row in rows]
+        assert len(rows) == 1 or (not rows and self.tau == before), "tau changes without a record"
+        self.choices += rows
         self.now_s += self.period_s
         return self.tau
 
     def round(self):
         for worker in range(3):
-            self.play.commit(worker)
+            self.driver.commit(worker)
 
     @property
     def tau(self):
@@ -134,6 +139,18 @@ def test_tau_is_a_number_of_steps_that_never_grows(losses, tau):
     assert min(taus) >= 1
 
 
+def test_each_choice_is_recorded_with_what_it_is():
+    told = Told(tau=40, period_s=30.0)  # two losses in an interval
+    for loss in (8.0, 8.0, 2.0, 2.0, 2.0):
+        told.tell(loss)
+    assert told.choices == [
+        TauChoice(0.0, 40, 8.0, "tau_0, given"),
+        TauChoice(60.0, 20, 2.0, "by the rule"),
+        TauChoice(120.0, 10, 2.0, "by the rule"),
+    ]
+    assert Adacomm.tables == {"tau": TauChoice}
+
+
 # ---- the search for tau_0 ----------------------------------------------------------------------------------------
 
 
@@ -148,6 +165,14 @@ def search(falls):
         loss -= fall
         told.tell(loss)
     return tried, told
+
+
+def test_the_search_is_recorded():
+    _, told = search([1.0] * 8)
+    told.tell(80.0)
+    decisions = [choice.decision for choice in told.choices]
+    assert decisions == ["candidate for tau_0"] * 8 + ["tau_0, found", "by the rule"]
+    assert [choice.tau for choice in told.choices[:8]] == list(TAU_GRID)
 
 
 @pytest.mark.parametrize("best", range(8))
@@ -167,9 +192,9 @@ def test_first_loss_is_that_at_the_end_of_the_search():
 def test_a_window_is_open_until_everybody_has_committed():
     told = Told(tau="auto")
     assert told.tell(9.0) == 1
-    told.play.commit(0), told.play.commit(1)
+    told.driver.commit(0), told.driver.commit(1)
     assert told.tell(8.0) == 1
-    told.play.leave(2)  # or has left
+    told.driver.leave(2)  # or has left
     assert told.tell(8.0) == 5
 
 

@@ -1,10 +1,11 @@
 import math
 
 import pytest
-from playing import loss_at
+from rounds_driver import loss_at
 
 from adsp_mpi.sync.adsp import Adsp, AdspOptions
-from adsp_mpi.sync.base import Cluster, Progress, Setting
+from adsp_mpi.sync.decisions import GO, Merge
+from adsp_mpi.sync.view import Held, Progress, Setting, View
 
 PERIOD_S = 60.0
 
@@ -13,8 +14,8 @@ def adsp(n_workers=3, target_loss=None, **options):
     return Adsp(AdspOptions(**options), Setting(n_workers, PERIOD_S, target_loss))
 
 
-def cluster(*commits):
-    return Cluster(len(commits), list(commits), live=set(range(len(commits))))
+def view(*commits):
+    return View(len(commits), commits=list(commits), live=set(range(len(commits))))
 
 
 def targets(scheme, n_workers=3):
@@ -63,31 +64,30 @@ def test_steps_do_not_count_only_time_does():
 
 def test_nobody_waits_and_every_commit_is_a_version():
     scheme = adsp(commit_rate=2)
-    far_apart = cluster(100, 0, 0)
-    far_apart.held = {0}
-    assert scheme.ready(far_apart) == {0}
-    assert scheme.may_continue(0, far_apart)
-    assert scheme.pulls(0, far_apart)
+    far_apart = view(100, 0, 0)
+    far_apart.held = {(0, 101): Held(0, 101, steps=1, samples=8, base_version=99, arrived_s=0.0)}
+    assert list(scheme.decide(far_apart)) == [Merge(((0, 101),))]
+    assert scheme.go(0, far_apart) == GO
 
 
 def test_each_worker_has_its_own_target_what_is_left_of_the_common_one():
     # the authors' code gives everybody the same
     scheme = adsp(commit_rate=2)
     assert targets(scheme) == [2, 2, 2]
-    scheme.on_tick(60.0, cluster(2, 1, 0))  # C_target = 4
+    scheme.on_tick(60.0, view(2, 1, 0))  # C_target = 4
     assert targets(scheme) == [2, 3, 4]
-    scheme.on_tick(120.0, cluster(4, 4, 1))  # C_target = 6
+    scheme.on_tick(120.0, view(4, 4, 1))  # C_target = 6
     assert targets(scheme) == [2, 2, 5]
 
 
 def test_the_target_is_raised_at_checkpoints_alone():
     scheme = adsp(commit_rate=2)
     for tick in range(6):
-        scheme.on_tick(10.0 * tick, cluster(1, 1, 1))
+        scheme.on_tick(10.0 * tick, view(1, 1, 1))
         assert targets(scheme) == [2, 2, 2]
-    scheme.on_tick(60.0, cluster(1, 1, 1))
+    scheme.on_tick(60.0, view(1, 1, 1))
     assert targets(scheme) == [3, 3, 3]
-    scheme.on_tick(70.0, cluster(2, 2, 2))
+    scheme.on_tick(70.0, view(2, 2, 2))
     assert targets(scheme) == [3, 3, 3]
 
 
@@ -95,14 +95,14 @@ def test_the_target_is_raised_at_checkpoints_alone():
 def test_a_checkpoint_is_not_missed_for_a_rounding_error(period_s):
     scheme = Adsp(AdspOptions(commit_rate=1), Setting(1, period_s))
     for n in range(1, 2001):
-        scheme.on_tick(6 * n * (period_s / 6), cluster(n - 1))
+        scheme.on_tick(6 * n * (period_s / 6), view(n - 1))
         assert scheme.target(0) == 2  # C_target = n + 1
 
 
 @pytest.mark.parametrize(("rate", "floor"), [(3, 1), (1, 1), (0.25, 0.25)])
 def test_a_worker_that_is_ahead_is_told_the_least_there_is(rate, floor):
     scheme = adsp(commit_rate=rate)
-    scheme.on_tick(60.0, cluster(50, 0, 0))
+    scheme.on_tick(60.0, view(50, 0, 0))
     assert targets(scheme) == [floor, 2 * rate, 2 * rate]
 
 
@@ -114,20 +114,20 @@ class Story:
 
     def __init__(self, scheme, loss, commits):
         self.scheme, self.loss = scheme, loss
-        self.cluster = cluster(*commits)
+        self.view = view(*commits)
         self._exact = [float(count) for count in commits]
         self.windows = []
 
-    def go_on(self, n_periods):
+    def resume(self, n_periods):
         """Go on for so many check periods, both ends included."""
         for tick in range(round(6 * n_periods) + 1):
             time_s = tick * PERIOD_S / 6
-            self.scheme.on_tick(time_s, self.cluster)
-            self.windows += self.scheme.on_loss(loss_at(time_s, self.loss(time_s)), self.cluster)
-            self.commits_at_end = list(self.cluster.commits)
-            for i in range(self.cluster.n_workers):
+            self.scheme.on_tick(time_s, self.view)
+            self.windows += self.scheme.on_loss(loss_at(time_s, self.loss(time_s)), self.view)
+            self.commits_at_end = list(self.view.commits)
+            for i in range(self.view.n_workers):
                 self._exact[i] += self.scheme.target(i) / 6
-                self.cluster.commits[i] = int(self._exact[i] + 1e-9)
+                self.view.commits[i] = int(self._exact[i] + 1e-9)
         return self
 
     @property
@@ -141,7 +141,7 @@ def curve(time_s):
 
 
 def test_a_search_starts_with_the_run_at_rate_one_and_ends_at_two_equally_good_rates():
-    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).go_on(6)
+    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).resume(6)
     assert story.tried == [(1, 1), (1, 2)]
     assert [window.decision for window in story.windows] == ["best so far", "no better by reward, rate 1 kept"]
     # the windows: rate 1 commits twice in two periods, rate 2 in one
@@ -150,13 +150,13 @@ def test_a_search_starts_with_the_run_at_rate_one_and_ends_at_two_equally_good_r
 
 
 def test_a_number_switches_the_search_off():
-    story = Story(adsp(commit_rate=3), lambda t: 2.0 + t, (0, 0, 0)).go_on(60)
+    story = Story(adsp(commit_rate=3), lambda t: 2.0 + t, (0, 0, 0)).resume(60)
     assert story.windows == []
 
 
 def test_a_window_starts_with_the_target_one_rate_above_the_fastest():
     scheme = adsp(target_loss=0.3)
-    told = cluster(7, 5, 2)
+    told = view(7, 5, 2)
     scheme.on_loss(loss_at(0.0, 2.0), told)  # ρ = 1: C_target = 8
     assert targets(scheme) == [1, 3, 6]
     for tick in range(1, 6):
@@ -169,10 +169,10 @@ def test_a_window_starts_with_the_target_one_rate_above_the_fastest():
 
 def test_checkpoints_are_counted_from_the_windows_start():
     scheme = adsp()
-    scheme.on_loss(loss_at(30.0, 2.0), cluster(0, 0, 0))  # ρ = 1: C_target = 1
-    scheme.on_tick(60.0, cluster(0, 0, 0))
+    scheme.on_loss(loss_at(30.0, 2.0), view(0, 0, 0))  # ρ = 1: C_target = 1
+    scheme.on_tick(60.0, view(0, 0, 0))
     assert targets(scheme) == [1, 1, 1]
-    scheme.on_tick(90.0, cluster(0, 0, 0))
+    scheme.on_tick(90.0, view(0, 0, 0))
     assert targets(scheme) == [2, 2, 2]
 
 
@@ -180,17 +180,17 @@ def test_the_best_rate_is_adopted_from_the_searchs_end_on():
     def loss(time_s):  # rate 2 (from 120 s to 180 s) is best: the loss falls faster there
         return 3 - 0.001 * min(time_s, 120) - 0.02 * min(max(time_s - 120, 0), 60) - 0.002 * max(time_s - 180, 0)
 
-    story = Story(adsp(), loss, (0, 0, 0)).go_on(4)  # the search ends at 240 s
+    story = Story(adsp(), loss, (0, 0, 0)).resume(4)  # the search ends at 240 s
     assert story.tried == [(1, 1), (1, 2), (1, 3)]
     assert story.windows[-1].decision == "no better by slope, rate 2 kept"
     assert targets(story.scheme) == [2, 2, 2]
     (count,) = set(story.commits_at_end)
-    story.scheme.on_tick(300.0, cluster(count + 2, count + 1, count))
+    story.scheme.on_tick(300.0, view(count + 2, count + 1, count))
     assert targets(story.scheme) == [2, 3, 4]
 
 
 def test_the_rate_is_searched_anew_at_each_epoch():
-    story = Story(adsp(target_loss=0.3, epoch_s=600.0), curve, (0, 0, 0)).go_on(25)
+    story = Story(adsp(target_loss=0.3, epoch_s=600.0), curve, (0, 0, 0)).resume(25)
     starts = {window.search: window.time_s for window in reversed(story.windows)}
     assert starts == {1: 0, 2: 600, 3: 1200}
     assert next(rate for search, rate in story.tried if search == 2) == 1
@@ -198,7 +198,7 @@ def test_the_rate_is_searched_anew_at_each_epoch():
 
 def test_an_epoch_is_twenty_check_periods_as_in_the_paper():
     # 1200 s and 60 s
-    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).go_on(24)
+    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).resume(24)
     assert {window.search: window.time_s for window in reversed(story.windows)} == {1: 0, 2: 1200}
 
 
@@ -207,7 +207,7 @@ def test_the_rate_is_searched_anew_when_the_loss_rose_by_30_percent_over_a_check
     def loss(time_s):
         return curve(min(time_s, 180)) * (rise if time_s > 400 else 1)
 
-    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).go_on(12)
+    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).resume(12)
     assert {window.search for window in story.windows} == set(range(1, n_searches + 1))
 
 
@@ -215,7 +215,7 @@ def test_a_slow_rise_is_no_divergence():
     def loss(time_s):  # 30 % in two periods
         return curve(min(time_s, 180)) * (1 + 0.3 * max(time_s - 180, 0) / 120)
 
-    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).go_on(5)
+    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).resume(5)
     assert {window.search for window in story.windows} == {1}
 
 
@@ -223,20 +223,20 @@ def test_the_share_that_counts_as_divergence_is_an_option():
     def loss(time_s):
         return curve(min(time_s, 180)) * (1.2 if time_s > 400 else 1)
 
-    story = Story(adsp(target_loss=0.3, divergence=0.1), loss, (0, 0, 0)).go_on(12)
+    story = Story(adsp(target_loss=0.3, divergence=0.1), loss, (0, 0, 0)).resume(12)
     assert {window.search for window in story.windows} == {1, 2}
 
 
 def test_without_a_target_loss_the_search_aims_at_half_the_loss_it_starts_with():
-    given_it = Story(adsp(target_loss=curve(0.0) / 2), curve, (0, 0, 0)).go_on(4)
-    found_it = Story(adsp(), curve, (0, 0, 0)).go_on(4)
+    given_it = Story(adsp(target_loss=curve(0.0) / 2), curve, (0, 0, 0)).resume(4)
+    found_it = Story(adsp(), curve, (0, 0, 0)).resume(4)
     assert found_it.windows == given_it.windows
     assert found_it.windows[0].reward > 0
 
 
 @pytest.mark.parametrize("lateness", [0.0, 0.001, 0.4])
 def test_checkpoints_and_windows_are_not_a_tick_late_when_ticks_come_a_little_late(lateness):
-    scheme, told = adsp(target_loss=0.3), cluster(0, 0, 0)
+    scheme, told = adsp(target_loss=0.3), view(0, 0, 0)
     times_s = [10.0 * tick + (lateness if tick % 2 == 0 else 0.0) for tick in range(7)]
     for time_s in times_s:
         scheme.on_tick(time_s, told)
@@ -246,6 +246,6 @@ def test_checkpoints_and_windows_are_not_a_tick_late_when_ticks_come_a_little_la
     fixed = Adsp(AdspOptions(commit_rate=2), Setting(3, PERIOD_S))
     targets = []
     for time_s in times_s:
-        fixed.on_tick(time_s, cluster(0, 0, 0))
+        fixed.on_tick(time_s, view(0, 0, 0))
         targets.append(fixed.target(0))
     assert targets == [2.0] * 6 + [4.0]

@@ -5,12 +5,13 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playing import Play, loss_at
+from rounds_driver import RoundsDriver, loss_at
 
 from adsp_mpi.sync.asp import Asp
-from adsp_mpi.sync.base import Progress, Setting, SyncOptions
 from adsp_mpi.sync.bsp import Bsp
 from adsp_mpi.sync.fixed_adacomm import FixedAdacomm, FixedAdacommOptions
+from adsp_mpi.sync.scheme import SyncOptions
+from adsp_mpi.sync.view import Progress, Setting
 
 SETTING = Setting(n_workers=3, check_period_s=60.0)
 EVERYBODY = {0: True, 1: True, 2: True}
@@ -31,34 +32,34 @@ def progress(steps, target=math.nan):
 @pytest.mark.parametrize("scheme", [bsp(), adacomm()])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_the_round_is_one_version_and_everybody_waits_for_it(scheme, order):
-    play = Play(scheme, 3)
+    driver = RoundsDriver(scheme, 3)
     for first, second, last in [order, order[::-1]]:
-        assert play.commit(first) == {}
-        assert play.commit(second) == {}
-        assert play.commit(last) == EVERYBODY
-    assert play.rounds == [[0, 1, 2], [0, 1, 2]]
-    assert play.cluster.commits == [2, 2, 2]
+        assert driver.commit(first) == {}
+        assert driver.commit(second) == {}
+        assert driver.commit(last) == EVERYBODY
+    assert driver.versions == [[0, 1, 2], [0, 1, 2]]
+    assert driver.view.commits == [2, 2, 2]
 
 
 @pytest.mark.parametrize("scheme", [bsp(), adacomm()])
 def test_a_round_does_not_wait_for_a_worker_that_has_left(scheme):
-    play = Play(scheme, 3)
-    play.commit(0), play.commit(1)
-    assert play.leave(2) == {0: True, 1: True}
-    assert play.commit(1) == {}
-    assert play.commit(0) == {0: True, 1: True}
-    assert play.rounds == [[0, 1], [0, 1]]
+    driver = RoundsDriver(scheme, 3)
+    driver.commit(0), driver.commit(1)
+    assert driver.leave(2) == {0: True, 1: True}
+    assert driver.commit(1) == {}
+    assert driver.commit(0) == {0: True, 1: True}
+    assert driver.versions == [[0, 1], [0, 1]]
 
 
 @pytest.mark.parametrize("scheme", [bsp(), adacomm()])
 def test_the_last_commit_of_a_worker_that_left_goes_into_the_round(scheme):
-    play = Play(scheme, 3)
-    play.commit(2)
-    play.leave(2)
-    play.commit(0)
-    assert play.rounds == []
-    play.commit(1)
-    assert play.rounds == [[0, 1, 2]]
+    driver = RoundsDriver(scheme, 3)
+    driver.commit(2)
+    driver.leave(2)
+    driver.commit(0)
+    assert driver.versions == []
+    driver.commit(1)
+    assert driver.versions == [[0, 1, 2]]
 
 
 def test_bsp_and_asp_commit_after_every_step():
@@ -68,10 +69,10 @@ def test_bsp_and_asp_commit_after_every_step():
 
 @given(st.lists(st.integers(0, 2), max_size=30))
 def test_asp_applies_each_commit_alone_and_lets_its_worker_go_on(order):
-    play = Play(Asp(SyncOptions(), SETTING), 3)
+    driver = RoundsDriver(Asp(SyncOptions(), SETTING), 3)
     for worker in order:
-        assert play.commit(worker) == {worker: True}
-    assert play.rounds == [[worker] for worker in order]
+        assert driver.commit(worker) == {worker: True}
+    assert driver.versions == [[worker] for worker in order]
 
 
 def test_local_sgd_commits_after_tau_steps_with_the_authors_tau():
@@ -88,10 +89,10 @@ def test_the_worker_follows_the_tau_it_was_told_last():
 
 def test_fixed_adacomm_is_fixed_whatever_the_loss():
     scheme = adacomm(tau=8)
-    play = Play(scheme, 3)
+    driver = RoundsDriver(scheme, 3)
     for n, loss in enumerate([8.0, 2.0, 0.5, 100.0]):
-        scheme.on_tick(60.0 * n, play.cluster)
-        assert not list(scheme.on_loss(loss_at(60.0 * n, loss), play.cluster))
+        driver.tick(60.0 * n)
+        assert not list(scheme.on_loss(loss_at(60.0 * n, loss), driver.view))
         assert scheme.target(1) == 8
 
 

@@ -6,25 +6,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playing import Play
+from rounds_driver import RoundsDriver
 from runs import tables
 
 from adsp_mpi import api
-from adsp_mpi.sync.base import Setting
 from adsp_mpi.sync.batch_tuning import BatchTuneOptions, shares
 from adsp_mpi.sync.batchtune_bsp import BatchtuneBsp
 from adsp_mpi.sync.batchtune_fixed_adacomm import BatchtuneFixedAdacomm, BatchtuneFixedAdacommOptions
+from adsp_mpi.sync.view import Setting
 
 EVERYBODY = {0: True, 1: True, 2: True}
 
 
-def play(batch_size=30, **options):
+def driven(batch_size=30, **options):
     scheme = BatchtuneBsp(BatchTuneOptions(**options), Setting(3, check_period_s=60.0, batch_size=batch_size))
-    return Play(scheme, 3)
+    return RoundsDriver(scheme, 3)
 
 
-def sizes(game):
-    return [game.scheme.batch_size(worker) for worker in range(3)]
+def sizes(driver):
+    return [driver.scheme.batch_size(worker) for worker in range(3)]
 
 
 def test_shares_by_hand():
@@ -47,30 +47,30 @@ def test_shares_are_whole_positive_and_keep_the_total(speeds, each):
 
 
 def test_all_begin_with_the_configured_batch_and_change_at_checkpoints():
-    game = play()
-    game.scheme.on_tick(0.0, game.cluster)
-    assert sizes(game) == [30, 30, 30]
-    game.cluster.sample_times_s = [1.0, 2.0, 3.0]
-    game.scheme.on_tick(50.0, game.cluster)
-    assert sizes(game) == [30, 30, 30]
-    game.scheme.on_tick(60.0, game.cluster)
-    assert sizes(game) == [49, 25, 16]
-    game.cluster.sample_times_s = [1.0, 1.0, 1.0]
-    game.scheme.on_tick(110.0, game.cluster)
-    assert sizes(game) == [49, 25, 16]
-    game.scheme.on_tick(120.0, game.cluster)
-    assert sizes(game) == [30, 30, 30]
+    driver = driven()
+    driver.tick(0.0)
+    assert sizes(driver) == [30, 30, 30]
+    driver.view.sample_times_s = [1.0, 2.0, 3.0]
+    driver.tick(50.0)
+    assert sizes(driver) == [30, 30, 30]
+    driver.tick(60.0)
+    assert sizes(driver) == [49, 25, 16]
+    driver.view.sample_times_s = [1.0, 1.0, 1.0]
+    driver.tick(110.0)
+    assert sizes(driver) == [49, 25, 16]
+    driver.tick(120.0)
+    assert sizes(driver) == [30, 30, 30]
 
 
 def test_time_per_sample_settles_where_time_per_step_swings():
     # devices of 1, 2 and 4 s per sample, told what they measure with the batches they were given
     per_sample = np.array([1.0, 2.0, 4.0])
-    game = play(batch_size=70)
+    driver = driven(batch_size=70)
     seen = []
     for n in range(1, 6):
-        game.cluster.sample_times_s = list(per_sample)
-        game.scheme.on_tick(60.0 * n, game.cluster)
-        seen.append(sizes(game))
+        driver.view.sample_times_s = list(per_sample)
+        driver.tick(60.0 * n)
+        seen.append(sizes(driver))
     assert seen == [[120, 60, 30]] * 5
     swinging, batches = [], [70, 70, 70]
     for _ in range(4):
@@ -80,43 +80,45 @@ def test_time_per_sample_settles_where_time_per_step_swings():
 
 
 def test_a_period_without_a_step_keeps_the_speed_known():
-    game = play()
-    game.cluster.sample_times_s = [1.0, math.nan, 3.0]
-    game.scheme.on_tick(60.0, game.cluster)
-    assert sizes(game) == [30, 30, 30]  # one is not known yet
-    game.cluster.sample_times_s = [math.nan, 2.0, 3.0]
-    game.scheme.on_tick(120.0, game.cluster)
-    assert sizes(game) == [49, 25, 16]
+    driver = driven()
+    driver.view.sample_times_s = [1.0, math.nan, 3.0]
+    driver.tick(60.0)
+    assert sizes(driver) == [30, 30, 30]  # one is not known yet
+    driver.view.sample_times_s = [math.nan, 2.0, 3.0]
+    driver.tick(120.0)
+    assert sizes(driver) == [49, 25, 16]
 
 
 def test_one_that_has_left_has_no_share():
-    game = play()
-    game.leave(1)
-    game.cluster.sample_times_s = [1.0, math.nan, 3.0]
-    game.scheme.on_tick(60.0, game.cluster)
-    assert (sizes(game)[0], sizes(game)[2]) == (45, 15)
+    driver = driven()
+    driver.leave(1)
+    driver.view.sample_times_s = [1.0, math.nan, 3.0]
+    driver.tick(60.0)
+    assert (sizes(driver)[0], sizes(driver)[2]) == (45, 15)
 
 
 def test_updates_weigh_alike_unless_asked_for():
-    game = play()
-    game.cluster.batch_sizes = [49, 25, 16]
-    assert [game.scheme.weight(worker, game.cluster) for worker in range(3)] == [1, 1, 1]
+    driver = driven()
+    driver.view.batch_sizes = [49, 25, 16]
+    for worker in range(3):
+        driver.commit(worker)
+    assert [settled.weight for settled in driver.settled] == [1, 1, 1]
 
 
 def test_weights_are_the_samples_of_the_commits_and_their_mean_is_one():
-    game = play(weighted=True)
-    game.cluster.batch_sizes = [45, 30, 15]  # whatever they are told for their next steps
-    for worker in (0, 1):
-        assert game.commit(worker) == {}
-    game._held[2] = None
-    weights = [game.scheme.weight(worker, game.cluster) for worker in range(3)]
-    assert weights == pytest.approx([1.5, 1.0, 0.5])
+    driver = driven(weighted=True)
+    driver.view.batch_sizes = [45, 30, 15]  # whatever they are told for their next steps
+    for worker in (2, 1):
+        assert driver.commit(worker) == {}
+    assert driver.commit(0) == EVERYBODY
+    weights = {settled.held.worker: settled.weight for settled in driver.settled}
+    assert weights == pytest.approx({0: 1.5, 1: 1.0, 2: 0.5})
 
 
 def test_the_barrier_stays():
-    game = play()
-    assert [game.commit(0), game.commit(2), game.commit(1)] == [{}, {}, EVERYBODY]
-    assert game.rounds == [[0, 1, 2]]
+    driver = driven()
+    assert [driver.commit(0), driver.commit(2), driver.commit(1)] == [{}, {}, EVERYBODY]
+    assert driver.versions == [[0, 1, 2]]
 
 
 def test_local_sgd_keeps_its_tau():
@@ -124,7 +126,7 @@ def test_local_sgd_keeps_its_tau():
     scheme = BatchtuneFixedAdacomm(options, Setting(3, check_period_s=60.0, batch_size=30))
     assert scheme.target(1) == 7
     assert scheme.batch_size(1) == 30
-    assert scheme.implicit_momentum(Play(scheme, 3).cluster) == 0
+    assert scheme.implicit_momentum(RoundsDriver(scheme, 3).view) == 0
 
 
 # ---- in virtual time ---------------------------------------------------------------------------------------------

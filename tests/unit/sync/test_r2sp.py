@@ -6,92 +6,94 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playing import Play
+from rounds_driver import RoundsDriver
 from runs import tables
 
 from adsp_mpi import api
-from adsp_mpi.sync.base import Setting, SyncOptions
 from adsp_mpi.sync.r2sp import R2sp
+from adsp_mpi.sync.scheme import SyncOptions
+from adsp_mpi.sync.view import Setting
 
 
-def play(n_workers=3):
-    return Play(R2sp(SyncOptions(), Setting(n_workers, check_period_s=60.0)), n_workers)
+def driven(n_workers=3):
+    return RoundsDriver(R2sp(SyncOptions(), Setting(n_workers, check_period_s=60.0)), n_workers)
 
 
 def test_commits_in_turn_are_merged_at_arrival_one_by_one():
-    game = play()
+    driver = driven()
     for worker in (0, 1, 2, 0, 1, 2):
-        assert game.commit(worker) == {worker: True}
+        assert driver.commit(worker) == {worker: True}
     # no barrier, as in the authors' file of this name: a worker goes on before the others have committed
-    assert game.rounds == [[0], [1], [2], [0], [1], [2]]
+    assert driver.versions == [[0], [1], [2], [0], [1], [2]]
 
 
 def test_a_late_worker_holds_up_its_successors():
-    game = play()
-    assert game.commit(2) == {}
-    assert game.commit(1) == {}
-    assert game.commit(0) == {0: True, 1: True, 2: True}
-    assert game.rounds == [[0], [1], [2]]
+    driver = driven()
+    assert driver.commit(2) == {}
+    assert driver.commit(1) == {}
+    assert driver.commit(0) == {0: True, 1: True, 2: True}
+    assert driver.versions == [[0], [1], [2]]
 
 
 def test_nobody_takes_two_turns_in_a_row():
-    game = play()
-    game.commit(0)
-    assert game.commit(0) == {}
-    assert game.commit(1) == {1: True}
-    assert game.commit(2) == {2: True, 0: True}
+    driver = driven()
+    driver.commit(0)
+    assert driver.commit(0) == {}
+    assert driver.commit(1) == {1: True}
+    assert driver.commit(2) == {2: True, 0: True}
 
 
 def test_one_that_has_left_is_passed_over():
-    game = play()
-    game.commit(0), game.commit(2)
-    assert game.leave(1) == {2: True}
-    assert game.commit(0) == {0: True}
-    assert game.commit(2) == {2: True}
+    driver = driven()
+    driver.commit(0), driver.commit(2)
+    assert driver.leave(1) == {2: True}
+    assert driver.commit(0) == {0: True}
+    assert driver.commit(2) == {2: True}
 
 
 def test_the_last_commit_of_one_that_has_left_still_has_its_turn():
-    game = play()
-    game.commit(1)
-    game.leave(1)
-    assert game.commit(0) == {0: True, 1: True}
-    assert game.commit(2) == {2: True}
+    driver = driven()
+    driver.commit(1)
+    driver.leave(1)
+    assert driver.commit(0) == {0: True, 1: True}
+    assert driver.commit(2) == {2: True}
 
 
 def test_nothing_is_ready_when_all_have_left():
-    game = play(1)
-    game.leave(0)
-    assert game.rounds == []
+    driver = driven(1)
+    driver.leave(0)
+    assert driver.versions == []
 
 
 @given(st.lists(st.integers(0, 3), max_size=60))
 def test_the_order_of_versions_is_fixed_whatever_the_order_of_arrival(order):
-    game = play(4)
+    driver = driven(4)
     for worker in order:
-        if worker not in game.waiting:
-            game.commit(worker)
-    assert [members for (members,) in game.rounds] == [i % 4 for i in range(len(game.rounds))]
+        if worker not in driver.waiting:
+            driver.commit(worker)
+    assert [members for (members,) in driver.versions] == [i % 4 for i in range(len(driver.versions))]
 
 
 def test_turns_are_a_share_of_the_longest_turnaround_apart():
-    game = play()
-    game.commit(0), game.commit(1)
-    game.cluster.turnarounds_s, game.cluster.now_s = [1.0, 2.0, 6.0], 10.0
-    assert game.commit(2) == {2: True}
-    assert game.scheme.next_time_s(game.cluster) == math.inf  # there is nothing that could be merged
-    game.cluster.now_s = 11.75
-    assert game.commit(0) == game.commit(1) == {}
-    assert game.scheme.next_time_s(game.cluster) == 10 + 6 / 3
-    game.cluster.now_s = 12.0
-    assert game.go_on() == {0: True}
-    assert game.scheme.next_time_s(game.cluster) == 12 + 6 / 3
-    game.cluster.now_s = 14.0
-    assert game.leave(2) == {}  # two are left, and its turnaround counts until the round is over
-    assert game.scheme.next_time_s(game.cluster) == 12 + 6 / 2
-    game.cluster.now_s = 15.0
-    assert game.go_on() == {1: True}
-    assert game.commit(0) == {}
-    assert game.scheme.next_time_s(game.cluster) == 15 + 2 / 2
+    driver = driven()
+    scheme, view = driver.scheme, driver.view
+    for worker, turnaround_s in enumerate([1.0, 2.0, 6.0]):
+        view.now_s = turnaround_s
+        assert driver.commit(worker) == {worker: True}
+    assert scheme.next_time_s(view) == math.inf  # there is nothing that could be merged
+    view.now_s = 6.5
+    assert driver.commit(0) == driver.commit(1) == {}
+    assert scheme.next_time_s(view) == 6 + 6 / 3
+    view.now_s = 8.0
+    assert driver.proceed() == {0: True}
+    assert scheme.next_time_s(view) == 8 + 6 / 3
+    view.now_s = 10.0
+    assert driver.leave(2) == {}  # two are left, and its turnaround counts until the round is over
+    assert scheme.next_time_s(view) == 8 + 6 / 2
+    view.now_s = 11.0
+    assert driver.proceed() == {1: True}
+    assert driver.commit(0) == {}
+    assert scheme.next_time_s(view) == 11 + 5.5 / 2  # of worker 0, released at 1 s and back at 6.5 s
 
 
 def on_devices(step_times_s, max_time_s, **devices):

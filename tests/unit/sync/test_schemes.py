@@ -6,7 +6,8 @@ import pytest
 
 from adsp_mpi import api, sync
 from adsp_mpi.errors import ConfigError
-from adsp_mpi.sync.base import Setting, SyncOptions
+from adsp_mpi.sync.scheme import SyncOptions
+from adsp_mpi.sync.view import Setting
 
 BUILT_IN = [
     *("adacomm", "adsp", "adsp_plus", "asp", "batchtune_bsp", "batchtune_fixed_adacomm"),

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from adsp_mpi.sync.offline_search import search_local_steps, steps_by_speed
+from adsp_mpi.sync.search.offline import search_local_steps, steps_by_speed
 
 
 def bowl(best, n_calls=None):

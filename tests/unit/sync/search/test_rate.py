@@ -1,13 +1,13 @@
 import math
 
 import pytest
-from adsp_mpi.sync.base import Setting
-from adsp_mpi.sync.rate_search import MIN_GROWTH, RateSearch
 from hypothesis import given
 from hypothesis import strategies as st
-from playing import loss_at
+from rounds_driver import loss_at
 
 from adsp_mpi.formulas.loss_fit import speeds
+from adsp_mpi.sync.search.rate import MIN_GROWTH, RateSearch
+from adsp_mpi.sync.view import Setting
 
 PERIOD_S = 60.0
 TICK_S = PERIOD_S / 6
