@@ -15,7 +15,7 @@ fi
 read -ra launcher <<<"${ADSP_LAUNCHER:-mpirun}"
 launcher+=(-n "$SLURM_NTASKS")
 
-# train NAME [OPTION...]: begin the run NAME, or go on with it, on all ranks of the job.
+# train NAME [OPTION...]: begin the run NAME, or resume it, on all ranks of the job.
 #
 # At the warning before the time limit or a preemption (USR1: see --signal in the scripts) the ranks write a checkpoint and
 # end, and the job is queued again. At TERM (scancel) they do the same, and that is all.
@@ -37,6 +37,6 @@ train() {
     if [[ -z $warned_s ]] || ((status != 0 && warned_s - start_s > 30)); then
         return "$status"
     fi
-    echo "$(date +%T) $1 is to go on: queueing the job again"
+    echo "$(date +%T) $1 is not finished: queueing the job again"
     scontrol requeue "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_}${SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}"
 }

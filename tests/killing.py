@@ -249,7 +249,7 @@ def complaints_of(folder: RunFolder, saved: int, outcome: Outcome) -> list[str]:
     if not folder.read_summary().get("finished"):
         found.append("its summary says that it has not finished")
     # what rank 0 says; what `launch` announces is made from the names of the files
-    resumed = re.findall(r"^going on with \S+ from version (\d+)", outcome.said, re.MULTILINE)
+    resumed = re.findall(r"^resuming \S+ from version (\d+)", outcome.said, re.MULTILINE)
     if resumed and int(resumed[0]) < saved:
         found.append(f"lost: it went on from version {resumed[0]} though {saved} had been saved")
     trace = read_trace(folder.trace)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from adsp_mpi.engine.server.server import Server
     from adsp_mpi.engine.signals import StopRequest
     from adsp_mpi.runs.result import Result
-    from adsp_mpi.runs.resuming import Interrupted
+    from adsp_mpi.runs.resuming import Beginning
 
 Tables = Mapping[str, Mapping[str, Any]]
 Say = Callable[[str], None]
@@ -62,10 +62,10 @@ def train(
     command line does so by itself.
     """
 
-    def begin(ranks: MPI.Intracomm) -> Interrupted:
-        from adsp_mpi.runs.resuming import Interrupted
+    def begin(ranks: MPI.Intracomm) -> Beginning:
+        from adsp_mpi.runs.resuming import Beginning
 
-        return Interrupted(_whole(config), None, None)
+        return Beginning(_whole(config), None, None)
 
     return _on_ranks(comm, begin, write, observe, say, stop)
 
@@ -93,9 +93,9 @@ def simulate(
     ConfigError
         if the run is not possible
     """
-    from adsp_mpi.runs.resuming import Interrupted
+    from adsp_mpi.runs.resuming import Beginning
 
-    return _simulate(Interrupted(_whole(config), None, None), write, observe, say, stop)
+    return _simulate(Beginning(_whole(config), None, None), write, observe, say, stop)
 
 
 def resume(
@@ -107,7 +107,7 @@ def resume(
     say: Say = lambda text: None,
     stop: StopRequest | None = None,
 ) -> Result | None:
-    """Go on with an interrupted run on ranks, from its newest checkpoint that is whole.
+    """Resume an interrupted run on ranks, from its newest checkpoint that is whole.
 
     Collective: yes.  RMA: passive target, rank 0.
 
@@ -126,15 +126,15 @@ def resume(
     Raises
     ------
     ConfigError, TraceError
-        if the run cannot go on; it is left as it is
+        if the run cannot be resumed; it is left as it is
     """
 
-    def begin(ranks: MPI.Intracomm) -> Interrupted:
+    def begin(ranks: MPI.Intracomm) -> Beginning:
         from adsp_mpi.engine.mpi.session import check_world
-        from adsp_mpi.runs.resuming import reopened
+        from adsp_mpi.runs.resuming import resumed
 
         check_world(ranks)
-        return reopened(Path(folder), changes or {}, "mpi", ranks.size - 1, say)
+        return resumed(Path(folder), changes or {}, "mpi", ranks.size - 1, say)
 
     return _on_ranks(comm, begin, True, observe, say, stop)
 
@@ -147,15 +147,15 @@ def resume_simulation(
     say: Say = lambda text: None,
     stop: StopRequest | None = None,
 ) -> Result:
-    """Go on with an interrupted simulation: it ends as if it had not been interrupted; see `resume`."""
-    from adsp_mpi.runs.resuming import reopened
+    """Resume an interrupted simulation: it ends as if it had not been interrupted; see `resume`."""
+    from adsp_mpi.runs.resuming import resumed
 
-    return _simulate(reopened(Path(folder), changes or {}, "virtual", None, say), True, observe, say, stop)
+    return _simulate(resumed(Path(folder), changes or {}, "virtual", None, say), True, observe, say, stop)
 
 
 def _on_ranks(
     comm: MPI.Intracomm | None,
-    begin: Callable[[MPI.Intracomm], Interrupted],
+    begin: Callable[[MPI.Intracomm], Beginning],
     write: bool,
     observe: Observe | None,
     say: Say,
@@ -178,7 +178,7 @@ def _on_ranks(
         _check_real(run.config, own.size)
         recording = Recording(run.config, "mpi", write, observe, say, stop)
         if run.folder is not None:
-            recording.go_on(run.folder, run.start)
+            recording.resume(run.folder, run.start)
     except AdspError as exc:
         refuse(own, exc)
         raise
@@ -200,7 +200,7 @@ def _check_real(config: Config, n_ranks: int) -> None:
         raise must("devices.server_bytes_per_s", rule, config.devices.server_bytes_per_s)
 
 
-def _simulate(run: Interrupted, write: bool, observe: Observe | None, say: Say, stop: StopRequest | None) -> Result:
+def _simulate(run: Beginning, write: bool, observe: Observe | None, say: Say, stop: StopRequest | None) -> Result:
     from adsp_mpi.devices import profile_size
     from adsp_mpi.engine.testbed import assemble, warm_up
     from adsp_mpi.engine.virtual.driver import VirtualDriver
@@ -214,7 +214,7 @@ def _simulate(run: Interrupted, write: bool, observe: Observe | None, say: Say, 
     warm_up(testbed)  # several simulations may start at once
     recording = Recording(run.config, "virtual", write, observe, say, stop)
     if run.folder is not None:
-        recording.go_on(run.folder, run.start)
+        recording.resume(run.folder, run.start)
     recording.prepare(testbed)
     return recording.finish(VirtualDriver(testbed, recording, run.start).run())
 

@@ -42,7 +42,11 @@ class Table:
     def __init__(self, name: str, *rows: type) -> None:
         self.name = name
         self.columns = tuple(column for row in rows for column in columns_of(row))
-        self.values = attrgetter(*(column.name for column in self.columns))  # of an object of a single row class
+        getter = attrgetter(*(column.name for column in self.columns))
+        # of an object of a single row class; the getter of a single attribute returns no tuple
+        self.values: Callable[[object], tuple[Any, ...]] = (
+            getter if len(self.columns) > 1 else lambda row: (getter(row),)
+        )
 
 
 def maker(cls: type[Row]) -> Callable[[tuple[Any, ...]], Row]:

@@ -54,7 +54,7 @@ MISTAKES = {
     "resume {runs}/damaged": "config.toml must be valid TOML, got '{runs}/damaged/config.toml': ",
     "train --config {runs}/text.toml": "--config must be valid TOML, got '{runs}/text.toml': ",
     "train --resume": "output.name must be given with --resume, as in --set output.name=mine, got None",
-    "train --set run.sed=1": "run.sed must be a known key (did you mean seed?), got 1",
+    "train --set run.sed=1": "unknown key run.sed; did you mean run.seed?",
     "train --set nothing": "--set must be section.key=value, got 'nothing'",
     "train --set output.dir=/proc/runs": "output.dir must be a directory that can be written, got '/proc/runs'",
     "train --set output.dir={runs} --set output.name=real": "output.name must be a folder that is new or empty in ",

@@ -119,14 +119,14 @@ def test_no_rank_dies_alone(rank, error, status, message, tmp_path):
     code = f"""
 from mpi4py import MPI
 import adsp_mpi.__main__ as program
-import adsp_mpi.engine.mpi.session as session
+from adsp_mpi.engine.mpi import plan, session
 from adsp_mpi.errors import ConfigError, StalledError
 
 def fail(*args, **kwargs):
     raise {error}
 
 if MPI.COMM_WORLD.rank == {rank}:
-    session.Window = fail
+    session.Window = plan.Window = fail
     program.MEETING_S = 1.0
 program.main()
 """

@@ -89,7 +89,7 @@ import sys, time
 from dataclasses import replace
 from mpi4py import MPI
 from adsp_mpi.selftest import examination
-from adsp_mpi.engine.mpi.window import ServerWindow
+from adsp_mpi.engine.mpi.window.server_end import ServerWindow
 
 def sabotage(group):
     if {is_before}:

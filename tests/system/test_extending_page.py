@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ COMMANDS = re.findall(r"^\$ (.+)$", PAGE, flags=re.MULTILINE)
 
 
 def test_there_are_examples() -> None:
-    assert list(FILES) == ["make_file.py", "spirals.py", "cosine.py"]
-    assert len(COMMANDS) == 5
+    assert list(FILES) == ["make_file.py", "spirals.py", "cosine.py", "clipped.py", "proximal.py", "discounted.py"]
+    assert len(COMMANDS) == 8
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples")
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    _install(folder)
     return folder
+
+
+def _install(folder: Path) -> None:
+    """Leave what `pip install -e .` leaves of the package: metadata with its entry points."""
+    ((name, text),) = re.findall(r"```toml\n# (pyproject\.toml)\n(.*?)```", PAGE, flags=re.DOTALL)
+    project = tomllib.loads(text)["project"]
+    metadata = folder / "my_schemes-1.0.dist-info"
+    metadata.mkdir()
+    (folder / name).write_text(text)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 1.0\n")
+    ((group, entries),) = project["entry-points"].items()
+    lines = [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -42,9 +42,9 @@ def test_the_whole_trace(folder):
     text = dump(folder / "trace.h5")
     for name in ATTRIBUTES:
         assert f'ATTRIBUTE "{name}"' in text
-    for table, columns in TABLES.items():
-        assert f'GROUP "{table}"' in text
-        for column in columns:
+    for name, table in TABLES.items():
+        assert f'GROUP "{name}"' in text
+        for column in table.columns:
             assert f'DATASET "{column.name}"' in text
 
 

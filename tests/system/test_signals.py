@@ -72,8 +72,8 @@ def test_a_signal_ends_a_run_cleanly(number, to, status, tmp_path):
     assert process.returncode == status, complaints
     assert "Traceback" not in complaints
     where = "" if to == "mpirun" else " on rank 2"
-    assert f"adsp on 2 workers stopped: asked to by {number.name}{where}" in said
-    assert said.endswith(f"wrote {tmp_path}/x\nit can go on: mpirun -n 3 python -m adsp_mpi resume {tmp_path}/x\n")
+    assert f"adsp on 2 workers stopped: signal {number.name}{where}" in said
+    assert said.endswith(f"wrote {tmp_path}/x\nresume it with: mpirun -n 3 python -m adsp_mpi resume {tmp_path}/x\n")
     summary = json.loads((tmp_path / "x" / "summary.json").read_text())
     assert summary["finished"] is False
     assert summary["version"] > 0

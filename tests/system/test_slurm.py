@@ -65,9 +65,9 @@ def test_runs_that_were_warned_go_on_as_if_they_had_not_been(slurm, home):
     for job in (warned, preempted):
         assert slurm.wait(job)["Restarts"] == "1"
         said = slurm.output(job)
-        assert "bsp on 2 workers stopped: asked to by SIGUSR1" in said
-        assert f"job-{job} is to go on: queueing the job again\n" in said
-        assert f"going on with runs/job-{job} from version " in said
+        assert "bsp on 2 workers stopped: signal SIGUSR1" in said
+        assert f"job-{job} is not finished: queueing the job again\n" in said
+        assert f"resuming runs/job-{job} from version " in said
         assert_same_run(home, job, whole)
 
 
@@ -135,7 +135,7 @@ def test_a_cancelled_run_under_srun_leaves_a_checkpoint_and_is_not_queued_again(
     slurm.wait_for_output(job, PROGRESS)
     slurm.run("scancel", job)
     slurm.wait(job, "CANCELLED")
-    slurm.wait_for_output(job, r"stopped: asked to by SIGTERM[^\0]*wrote ")
+    slurm.wait_for_output(job, r"stopped: signal SIGTERM[^\0]*wrote ")
     assert summary(home, job)["finished"] is False
 
 

@@ -1,8 +1,12 @@
-"""Numbers from the tables of a trace. Every array over workers is indexed by worker."""
+"""Numbers from the tables of a trace. Every array over workers is indexed by worker.
+
+A commit is applied if its update is in some version: it was merged into one, or absorbed for a later one.
+"""
 
 from __future__ import annotations
 
 import math
+import tomllib
 from typing import Any
 
 import numpy as np
@@ -73,6 +77,18 @@ def shares(trace: TraceView) -> dict[str, float]:
     return dict(zip(SHARES, _ratio(seconds, seconds.sum()).tolist(), strict=True))
 
 
+def worker_hidden_shares(trace: TraceView) -> Floats:
+    """Return for which share of each worker's time commits and pulls were under way beside steps; nan without time."""
+    last = totals(trace)
+    return _ratio(last["hidden_s"], np.sum([last[f"{kind}_s"] for kind in SHARES], axis=0))
+
+
+def hidden_share(trace: TraceView) -> float:
+    """Return the same of all workers' time; it is part of no other share, so it does not add up with them."""
+    last = totals(trace)
+    return float(_ratio(last["hidden_s"].sum(), sum(last[f"{kind}_s"].sum() for kind in SHARES)))
+
+
 def fidelity(trace: TraceView) -> float:
     """Return the share of steps that took the time the profile asked for; nan without steps."""
     last = totals(trace)
@@ -98,21 +114,26 @@ def heterogeneity_degree(speeds: npt.ArrayLike) -> float:
     return float(known.mean() / known.min()) if len(known) else float("nan")
 
 
-def commits_with(trace: TraceView, status: CommitStatus) -> Columns:
-    """Return the rows of table ``commits`` that have this status."""
+def commits_with(trace: TraceView, *statuses: CommitStatus) -> Columns:
+    """Return the rows of table ``commits`` that have one of these statuses."""
     commits = trace.arrays("commits")
-    chosen = commits["status"] == status
+    chosen = np.isin(commits["status"], statuses)
     return {name: values[chosen] for name, values in commits.items()}
+
+
+def applied_commits(trace: TraceView) -> Columns:
+    """Return the rows of table ``commits`` that were applied."""
+    return commits_with(trace, CommitStatus.MERGED, CommitStatus.ABSORBED)
 
 
 def worker_commits(trace: TraceView) -> Ints:
     """Return each worker's commits applied."""
-    return np.bincount(commits_with(trace, CommitStatus.MERGED)["worker"], minlength=n_workers(trace))
+    return np.bincount(applied_commits(trace)["worker"], minlength=n_workers(trace))
 
 
 def steps_per_commit(trace: TraceView) -> Floats:
     """Return each worker's mean steps k in a commit applied; nan without commits."""
-    applied = commits_with(trace, CommitStatus.MERGED)
+    applied = applied_commits(trace)
     steps = np.bincount(applied["worker"], weights=applied["steps"], minlength=n_workers(trace))
     return _ratio(steps, worker_commits(trace))
 
@@ -134,7 +155,7 @@ def commits_per_period(trace: TraceView) -> Ints:
 
     Commits at the very end of the run belong to the last period.
     """
-    applied = commits_with(trace, CommitStatus.MERGED)
+    applied = applied_commits(trace)
     counts = np.zeros((len(period_ends_s(trace)), n_workers(trace)), np.int64)
     if len(counts):
         period = np.minimum((applied["time_s"] / _check_period_s(trace)).astype(np.int64), len(counts) - 1)
@@ -149,7 +170,7 @@ def speeds_per_period(trace: TraceView) -> Floats:
 
 def staleness_counts(trace: TraceView) -> Ints:
     """Return how many commits were applied with staleness 0, 1, 2, ..."""
-    return np.bincount(commits_with(trace, CommitStatus.MERGED)["staleness"])
+    return np.bincount(applied_commits(trace)["staleness"])
 
 
 def staleness_histogram(trace: TraceView, most_bins: int) -> list[tuple[int, int, int]]:
@@ -171,7 +192,7 @@ def bytes_committed(trace: TraceView) -> int:
 
 
 def bytes_pulled(trace: TraceView) -> int:
-    """Return the parameter bytes of the pulls that a commit followed, repeated reads included."""
+    """Return the parameter bytes of the pulls in table ``pulls``, repeated reads included."""
     return int(worker_bytes_pulled(trace).sum())
 
 
@@ -182,7 +203,7 @@ def worker_bytes_committed(trace: TraceView) -> Ints:
 
 
 def worker_bytes_pulled(trace: TraceView) -> Ints:
-    """Return the parameter bytes of each worker's pulls that a commit followed, repeated reads included."""
+    """Return the parameter bytes of each worker's pulls in table ``pulls``, repeated reads included."""
     commits, pulls, n = trace.arrays("commits"), trace.arrays("pulls"), n_workers(trace)
     size = int(trace.attributes["n_parameters"]) * np.dtype(str(trace.attributes["dtype"])).itemsize
     return size * (np.bincount(pulls["worker"], minlength=n) + _sums(commits["worker"], commits["retries"], n))
@@ -197,16 +218,27 @@ def slow_workers(trace: TraceView) -> list[int]:
     """Return the workers that commit after (nearly) every step though ADSP would have them commit less often."""
     if trace.attributes["scheme"] != "adsp":
         return []
-    applied = commits_with(trace, CommitStatus.MERGED)
+    applied = applied_commits(trace)
     single = np.bincount(applied["worker"], weights=applied["steps"] == 1, minlength=n_workers(trace))
     return [int(worker) for worker in np.flatnonzero(_ratio(single, worker_commits(trace)) > _MOSTLY)]
 
 
+def is_overlapped(trace: TraceView) -> bool:
+    """Whether workers computed on while their commits were under way."""
+    sync = tomllib.loads(str(trace.attributes["configuration"])).get("sync", {})
+    return bool(sync.get("overlap", False)) or bool(totals(trace)["hidden_s"].any())
+
+
 def search_windows(trace: TraceView) -> Columns:
     """Return the columns of the windows of ADSP's rate search; empty ones under another scheme."""
-    if "schedule" in trace.names:
+    if has_search_windows(trace):
         return trace.arrays("schedule")
     return {name: np.zeros(0) for name in _WINDOW_COLUMNS}
+
+
+def has_search_windows(trace: TraceView) -> bool:
+    """Whether there is a table of search windows; another scheme may call a table of its own like that."""
+    return "schedule" in trace.names and set(_WINDOW_COLUMNS) <= trace.arrays("schedule").keys()
 
 
 def _sums(worker: Ints, values: Ints, n: int) -> Ints:

@@ -29,10 +29,11 @@ _OVERVIEW = {
     "share.compute": "compute %",
     "share.communication": "communication %",
     "share.blocked": "blocked %",
+    "share.hidden": "hidden %",
     "staleness.mean": "staleness",
     "mbit_s": "Mb/s",
 }
-_SHOWN_TABLES = ("workers", "commits", "search", "predictions", "events")
+_SHOWN_TABLES = ("workers", "commits", "search", "predictions", "events")  # and those of a scheme's own
 _LAST_EVENTS = 50
 
 
@@ -96,11 +97,12 @@ def _overview(runs: Sequence[PageRun]) -> Table:
         known = summary[key]
         return 100 * known if known is not None and _OVERVIEW[key].endswith("%") else known
 
+    keys = [key for key in _OVERVIEW if key != "share.hidden" or any(run.summary[key] for run in runs)]
     rows = [
-        [name, run.summary["scheme"], *(value(run.summary, key) for key in _OVERVIEW)]
+        [name, run.summary["scheme"], *(value(run.summary, key) for key in keys)]
         for name, run in zip(_short_names(runs), runs, strict=True)
     ]
-    return Table("overview", "Runs", ["run", "scheme", *_OVERVIEW.values()], rows)
+    return Table("overview", "Runs", ["run", "scheme", *(_OVERVIEW[key] for key in keys)], rows)
 
 
 # ---- one run -----------------------------------------------------------------------------------------------------
@@ -109,6 +111,8 @@ def _overview(runs: Sequence[PageRun]) -> Table:
 def _section(number: int, run: PageRun) -> dict[str, Any]:
     about = run.trace.attributes
     tables = {table.name: table for table in run_tables.run_tables(run.trace, run.summary["target_loss"])}
+    own = [table.name for table in run_tables.own_tables(run.trace)]
+    shown = [*_SHOWN_TABLES[:-1], *own, _SHOWN_TABLES[-1]]
     events = tables["events"]
     tables["events"] = Table(events.name, events.title, events.headers, events.rows[-_LAST_EVENTS:])
     return {
@@ -119,7 +123,7 @@ def _section(number: int, run: PageRun) -> dict[str, Any]:
         "tiles": _tiles(run),
         "remarks": remarks(run.trace),
         "figures": figures_of_run(f"run{number}", run.summary, run.trace),
-        "tables": [*(tables[name] for name in _SHOWN_TABLES if tables[name].rows), *run.extra],
+        "tables": [*(tables[name] for name in shown if tables[name].rows), *run.extra],
         "totals": tables["totals"],
         "configuration": str(about["configuration"]),
         "environment": json.loads(str(about["environment"])),
@@ -137,6 +141,7 @@ def _tiles(run: PageRun) -> list[tuple[str, str, str]]:
     else:
         to_target = f"{cell(float(time_s))} s", f"loss {target:g}"
     test = summary.get("test_accuracy")
+    hidden = f", {percent(summary['share.hidden'])} beside steps" if summary["share.hidden"] else ""
     moved = (summary["bytes.committed"] + summary["bytes.pulled"]) / 1e6
     return [
         ("Scheme", str(summary["scheme"]), f"{summary['driver']} driver"),
@@ -146,7 +151,7 @@ def _tiles(run: PageRun) -> list[tuple[str, str, str]]:
         ("Global loss", cell(summary["loss"]), f"after {cell(float(summary['time_s']))} s, {summary['steps']} steps"),
         ("Blocked", percent(summary["share.blocked"]), f"computing {percent(summary['share.compute'])}"),
         ("Staleness", cell(summary["staleness.mean"]), f"versions in the mean, {summary['commits']} commits"),
-        ("Moved", f"{cell(moved)} MB", f"{cell(summary['mbit_s'])} Mb/s through the server"),
+        ("Moved", f"{cell(moved)} MB", f"{cell(summary['mbit_s'])} Mb/s through the server{hidden}"),
         (
             "Implicit momentum",
             cell(summary["implicit_momentum"]),

@@ -142,6 +142,8 @@ def figures_of_run(prefix: str, summary: Mapping[str, Any], trace: TraceView) ->
     windows = " Shaded: windows of the rate search, with the commit rate ρ tried." if has_windows else ""
     shares = metrics.shares(trace)
     split = ", ".join(f"{kind} {percent(share)}" for kind, share in shares.items())
+    if summary["share.hidden"]:
+        split += f"; commits and pulls hidden beside steps {percent(summary['share.hidden'])}"
     figures = [
         _shown(
             f"{prefix}-split",

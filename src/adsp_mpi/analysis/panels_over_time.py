@@ -12,7 +12,6 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from adsp_mpi.analysis import metrics
 from adsp_mpi.analysis.style import LEGEND_POINTS, QUIET_COLOUR, WINDOW_COLOURS, Floats, Run, colour_of, count_commits
-from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import TraceView
 
 _LINE_STYLES = (  # of runs with one colour
@@ -82,7 +81,7 @@ def mark_targets(axes: Axes, runs: Sequence[Run]) -> None:
 
 def draw_commits(axes: Axes, trace: TraceView) -> None:
     """Draw each worker's commits applied as steps; the fastest and the slowest worker stand out."""
-    applied, end_s = metrics.commits_with(trace, CommitStatus.MERGED), metrics.run_time_s(trace)
+    applied, end_s = metrics.applied_commits(trace), metrics.run_time_s(trace)
     for worker, look in _looks(metrics.speeds_hz(trace), colour_of(trace)).items():
         times_s = applied["time_s"][applied["worker"] == worker]
         numbers = [*range(len(times_s) + 1), len(times_s)]

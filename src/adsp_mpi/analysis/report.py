@@ -25,6 +25,7 @@ _COMPARED = {
     "share.communication": "comm",
     "share.blocked": "blocked",
     "share.other": "other",
+    "share.hidden": "hidden",
     "mbit_s": "Mb/s",
 }
 
@@ -42,13 +43,14 @@ def run_report(
     tables = {table.name: table for table in run_tables.run_tables(trace, target_loss)}
     tables["staleness"] = run_tables.staleness(trace, _STALENESS_ROWS)
     totals, *others = tables.values()
+    growing = _GROWING | {table.name: "last rows" for table in run_tables.own_tables(trace)}
     said = remarks(trace)
     sections = {": ".join(filter(None, [now, title(trace)])): totals.text(style)}
     if said and style != "csv":
         sections["Remarks"] = "".join(f"- {line}\n" for line in said)
     for each in others:
-        is_cut = each.name in _GROWING and len(each.rows) > _LAST_ROWS
-        heading = f"{each.title}, {_GROWING[each.name]}" if is_cut else each.title
+        is_cut = each.name in growing and len(each.rows) > _LAST_ROWS
+        heading = f"{each.title}, {growing[each.name]}" if is_cut else each.title
         sections[heading] = each.text(style, _LAST_ROWS if is_cut else None)
     mark = {"plain": "", "markdown": "## ", "csv": "# "}[style]
     return "\n".join(f"{mark}{heading}\n\n{text}" for heading, text in sections.items() if text)
@@ -60,9 +62,11 @@ def workers_table(trace: TraceView, style: Style = "plain") -> str:
 
 
 def comparison(summaries: Iterable[Mapping[str, Any]]) -> Table:
-    """Return one row per run from their summaries."""
-    rows = [[summary.get(key) for key in _COMPARED] for summary in summaries]
-    return Table("comparison", "Runs", list(_COMPARED.values()), rows)
+    """Return one row per run from their summaries; time hidden beside steps has a column if some run has any."""
+    found = list(summaries)
+    keys = [key for key in _COMPARED if key != "share.hidden" or any(each.get(key) for each in found)]
+    rows = [[summary.get(key) for key in keys] for summary in found]
+    return Table("comparison", "Runs", [_COMPARED[key] for key in keys], rows)
 
 
 def comparison_table(summaries: Iterable[Mapping[str, Any]], style: Style = "plain") -> str:

@@ -12,7 +12,7 @@ from adsp_mpi.analysis import metrics
 from adsp_mpi.analysis.summary import SUMMARY, summarize
 from adsp_mpi.analysis.tables import Table, cell, from_columns
 from adsp_mpi.formulas.loss_prediction import CONFIDENCE, Prediction, predict_time_to
-from adsp_mpi.store.schema import CommitStatus
+from adsp_mpi.store.schema import TABLES, CommitStatus
 from adsp_mpi.store.trace import TraceView
 
 _PREDICTED = "when the global loss will cross the target, by the curve 1/(a² t + b) + c through its later half"
@@ -30,6 +30,7 @@ def run_tables(trace: TraceView, target_loss: float | None = None) -> list[Table
         periods(trace),
         staleness(trace),
         search(trace),
+        *own_tables(trace),
         predictions(trace, target_loss),
         events(trace),
         losses(trace),
@@ -49,15 +50,20 @@ def totals(trace: TraceView, target_loss: float | None = None) -> Table:
 
 
 def workers(trace: TraceView) -> Table:
-    """Return one row per worker: speed, counts, time split, fidelity."""
-    split = metrics.worker_shares(trace)
+    """Return one row per worker: speed, counts, time split, fidelity.
+
+    Steps given up, and time hidden beside steps, have a column in runs that have some.
+    """
+    split, last = metrics.worker_shares(trace), metrics.totals(trace)
     columns: dict[str, Any] = {
         "worker": range(metrics.n_workers(trace)),
         "steps/s": metrics.speeds_hz(trace),
-        "steps": metrics.totals(trace)["steps"],
+        "steps": last["steps"],
+        **({"aborted": last["aborted"]} if last["aborted"].any() else {}),
         "commits": metrics.worker_commits(trace),
         "steps/commit": metrics.steps_per_commit(trace),
         **{f"{kind} %": 100 * split[kind] for kind in metrics.SHARES},
+        **({"hidden %": 100 * metrics.worker_hidden_shares(trace)} if last["hidden_s"].any() else {}),
         "fidelity %": 100 * metrics.worker_fidelity(trace),
     }
     return from_columns("workers", "Workers", columns)
@@ -67,8 +73,8 @@ def commits(trace: TraceView) -> Table:
     """Return one row per worker: its commits by what became of them, their rate, staleness and bytes."""
     log = trace.arrays("commits")
     n = metrics.n_workers(trace)
-    applied = log["status"] == CommitStatus.MERGED
-    stale = [log["staleness"][applied & (log["worker"] == worker)] for worker in range(n)]
+    applied = metrics.applied_commits(trace)
+    stale = [applied["staleness"][applied["worker"] == worker] for worker in range(n)]
     columns: dict[str, Any] = {
         "worker": range(n),
         **{
@@ -103,6 +109,13 @@ def search(trace: TraceView) -> Table:
     """Return one row per window of the rate search."""
     schedule = metrics.search_windows(trace)
     return from_columns("search", "Rate search", {name: schedule[name] for name in (*_SEARCH_COLUMNS, "decision")})
+
+
+def own_tables(trace: TraceView) -> list[Table]:
+    """Return the tables that a scheme has added to the trace, beside the windows of the rate search."""
+    shown = {*TABLES, "schedule"} if metrics.has_search_windows(trace) else {*TABLES}
+    names = [name for name in trace.names if name not in shown]
+    return [from_columns(name, f"Table {name} of {trace.attributes['scheme']}", trace.arrays(name)) for name in names]
 
 
 def predictions(trace: TraceView, target_loss: float | None) -> Table:

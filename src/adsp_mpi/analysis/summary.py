@@ -21,7 +21,11 @@ SUMMARY: dict[str, str] = {
     "driver": "mpi or virtual",
     "workers": "number of workers",
     "steps": "steps of all workers",
-    "commits": "commits applied",
+    "aborted": "steps given up because the server called their worker back; they are not among the steps",
+    "commits": "commits applied: merged or absorbed",
+    "merged": "commits merged into the version that they made",
+    "absorbed": "commits absorbed by the update rule for a later version",
+    "dropped": "commits dropped by the scheme",
     "refused": "commits refused",
     "stopped": "commits that came after the deciding version",
     "time_s": "when the last version was made or evaluated, device seconds",
@@ -33,6 +37,7 @@ SUMMARY: dict[str, str] = {
     "share.communication": "share of the workers' time in commits and pulls",
     "share.blocked": "share of the workers' time waiting because the scheme says so",
     "share.other": "the rest",
+    "share.hidden": "share of the workers' time with commits and pulls under way beside steps; part of no other",
     "fidelity": "share of steps that took the time the profile asked for",
     "worst_overrun_ratio": "longest step over the step time asked for",
     "heterogeneity": "heterogeneity degree H of the measured speeds",
@@ -40,7 +45,7 @@ SUMMARY: dict[str, str] = {
     "implicit_momentum_from_steps": "μ_implicit from steps per commit",
     "staleness.mean": "mean staleness of the commits applied",
     "staleness.max": "largest staleness",
-    "bytes.committed": "bytes sent in commits",
+    "bytes.committed": "bytes of the payloads of all commits",
     "bytes.pulled": "parameter bytes read in pulls that a commit followed",
     "mbit_s": "mean traffic of the server, 10⁶ bits per device second",
     "retries": "extra reads that pulls needed",
@@ -58,6 +63,7 @@ def summarize(trace: TraceView, target_loss: float | None = None) -> dict[str, A
         "driver": trace.attributes["driver"],
         "workers": metrics.n_workers(trace),
         "steps": int(last["steps"].sum()),
+        "aborted": int(last["aborted"].sum()),
         **_commit_counts(trace),
         "time_s": metrics.run_time_s(trace),
         "loss": _last(loss["loss"]),
@@ -65,6 +71,7 @@ def summarize(trace: TraceView, target_loss: float | None = None) -> dict[str, A
         "target_loss": target_loss,
         "time_to_target_s": _time_to_target_s(trace, target_loss),
         **{f"share.{kind}": _known(share) for kind, share in metrics.shares(trace).items()},
+        "share.hidden": _known(metrics.hidden_share(trace)),
         "fidelity": _known(metrics.fidelity(trace)),
         "worst_overrun_ratio": _known(last["worst_overrun_ratio"].max()),
         "heterogeneity": _known(metrics.heterogeneity_degree(metrics.speeds_hz(trace))),
@@ -85,11 +92,11 @@ def summarize(trace: TraceView, target_loss: float | None = None) -> dict[str, A
 
 def _commit_counts(trace: TraceView) -> dict[str, int]:
     status = trace.arrays("commits")["status"]
-    keys = {"commits": CommitStatus.MERGED, "refused": CommitStatus.REFUSED, "stopped": CommitStatus.STOPPED}
-    counts = {key: int(np.count_nonzero(status == value)) for key, value in keys.items()}
-    # a commit whose header cannot be is an event alone: there is nothing that could be replayed
-    counts["refused"] += int(np.count_nonzero(trace.arrays("events")["kind"] == "bad header"))
-    return counts
+    n = {each.name.lower(): int(np.count_nonzero(status == each)) for each in CommitStatus}
+    # a commit whose header is invalid is an event alone: there is nothing that could be replayed
+    n["refused"] += int(np.count_nonzero(trace.arrays("events")["kind"] == "bad header"))
+    names = ("merged", "absorbed", "dropped", "refused", "stopped")
+    return {"commits": n["merged"] + n["absorbed"], **{name: n[name] for name in names}}
 
 
 def _momentum(form: Callable[..., float], *quantities: npt.NDArray[np.float64]) -> float | None:

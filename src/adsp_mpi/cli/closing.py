@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 
@@ -20,7 +22,7 @@ def print_closing(result: Result) -> None:
     print(f"{summary['scheme']} on {summary['workers']} workers stopped: {summary['stop_reason']}\n")
     print(workers_table(result.trace))
     print(
-        f"{summary['time_s']:.1f} s, {summary['steps']} steps, {summary['commits']} commits, "
+        f"{summary['time_s']:.1f} s, {summary['steps']} steps, {_commits(summary)}, "
         f"version {summary['version']}, staleness {_number(summary['staleness.mean'])}, "
         f"μ_implicit {_number(summary['implicit_momentum'])}"
     )
@@ -43,9 +45,16 @@ def close(result: Result, stop: StopRequest, quiet: bool) -> None:
     print(f"wrote {result.folder}", flush=True)
     if not result.summary["finished"] and result.folder is not None:
         ranks = "" if result.trace.attributes["driver"] == "virtual" else f"mpirun -n {result.summary['workers'] + 1} "
-        print(f"it can go on: {ranks}python -m adsp_mpi resume {result.folder}", flush=True)
+        print(f"resume it with: {ranks}python -m adsp_mpi resume {result.folder}", flush=True)
     if stop.number == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+def _commits(summary: Mapping[str, Any]) -> str:
+    """Return how many commits were applied, and what few runs have beside."""
+    absorbed, dropped = summary["absorbed"], summary["dropped"]
+    text = f"{summary['commits']} commits" + (f" ({absorbed} absorbed)" if absorbed else "")
+    return text + (f", {dropped} dropped" if dropped else "")
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What is shown of a run while it goes on: a table that lives in the terminal, or plain lines in a log."""
+"""What is shown of a run under way: a table that lives in the terminal, or plain lines in a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--resume``: one command line that begins a run and goes on with it."""
+"""``--resume``: one command line that begins a run and resumes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from adsp_mpi.config.sections import Config
 from adsp_mpi.errors import must
-from adsp_mpi.runs.resuming import Tables, changes_to, continued, is_finished
+from adsp_mpi.runs.resuming import Tables, changes_to, is_finished, resumed_folder
 from adsp_mpi.store.run_folder import RunFolder
 
 ResumeOption = Annotated[
@@ -17,7 +17,7 @@ ResumeOption = Annotated[
 ]
 
 
-def to_go_on(job: Config, n_workers: int | None = None) -> tuple[Path, Tables] | None:
+def to_resume(job: Config, n_workers: int | None = None) -> tuple[Path, Tables] | None:
     """Return the run that a job has begun, and what is new of the job; None if it has not begun.
 
     Parameters
@@ -36,7 +36,7 @@ def to_go_on(job: Config, n_workers: int | None = None) -> tuple[Path, Tables] |
     path = Path(job.output.dir) / job.output.name
     if not (path / "config.toml").is_file():
         return None
-    folder = continued(RunFolder.open(path), n_workers)
+    folder = resumed_folder(RunFolder.open(path), n_workers)
     changes = changes_to(folder, job)
     if is_finished(folder) and "stop" not in changes:
         print(f"{folder.path} has ended: {folder.read_summary().get('stop_reason')}", flush=True)

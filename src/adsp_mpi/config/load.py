@@ -21,6 +21,7 @@ from adsp_mpi.errors import ConfigError, must
 from adsp_mpi.sync import scheme_class
 from adsp_mpi.sync.scheme import SyncOptions
 from adsp_mpi.updates.payload import codec_class
+from adsp_mpi.updates.payload.codec import PayloadOptions
 
 Tables = dict[str, dict[str, Any]]
 Place = tuple[int | str, ...]  # of a value within nested tables and lists
@@ -63,7 +64,7 @@ def read_tables(
     Raises
     ------
     ConfigError
-        ``<name> must be <rule>, got <value>``, for the first thing that is wrong
+        for the first thing that is wrong: ``<name> must be <rule>, got <value>`` or ``unknown key <name>; ...``
     """
     tables: Tables = {section: dict(table) for section, table in (defaults or {}).items()}
     for source in (_read_toml(path, called) if path else {}, *map(_parse_setting, settings)):
@@ -89,7 +90,8 @@ def build_config(tables: Mapping[str, Mapping[str, Any]]) -> Config:
         raise must("sync.scheme", "a name", scheme)
     types: dict[str, Any] = {field.name: field.default_factory for field in fields(Config) if field.name in SECTIONS}
     types["sync"] = scheme_class(scheme).Options
-    types["payload"] = codec_class(tables.get("payload", {}).get("codec", "dense")).Options
+    codec = tables.get("payload", {}).get("codec", PayloadOptions.codec)
+    types["payload"] = codec_class(codec).Options if isinstance(codec, str) else PayloadOptions
     all_tables = {**tables, "sync": sync}
     sections = {section: read_options(section, types[section], all_tables.get(section, {})) for section in SECTIONS}
     return Config(scheme=scheme, **sections)
@@ -136,7 +138,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
 
 def _check_section(section: str, table: object) -> None:
     if section not in SECTIONS:
-        raise must(_dotted((section,)), f"a section: one of {', '.join(SECTIONS)}", table)
+        raise unknown("section", (section,), SECTIONS)
     if not isinstance(table, Mapping):
         raise must(section, f"a table [{section}]", table)
 
@@ -190,12 +192,29 @@ def read_options(section: str, cls: Any, table: Mapping[str, Any]) -> Any:
         raise _first_error(section, cls, values, exc) from None
 
 
+def unknown(kind: str, place: Place, known: Sequence[str]) -> ConfigError:
+    """Return the error for a section or key at `place` that is none of those known there."""
+    *table, name = place
+    close = _closest(str(name), known)
+    told = f"did you mean {_dotted((*table, close))}?" if close else f"known {kind}s: {', '.join(known)}"
+    return ConfigError(f"unknown {kind} {_dotted(place)}; {told}")
+
+
+def _closest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that `name` misspells or, as lr does, abbreviates to the initials of its words."""
+    close = difflib.get_close_matches(name, known, n=1)
+    initials = (each for each in known if "".join(word[:1] for word in each.split("_")) == name)
+    return close[0] if close else next(initials, None)
+
+
 def _first_error(section: str, cls: Any, table: dict[str, Any], exc: ValidationError) -> ConfigError:
     """Return the first error as one line; a union reports one error per member, which are joined by 'or'."""
     errors = exc.errors(include_url=False)
     place = _place(errors[0], table)
     same = [error for error in errors if _place(error, table) == place]
-    rules = dict.fromkeys(_rule(cls, place, error) for error in same)
+    if same[0]["type"] == "unexpected_keyword_argument":
+        return unknown("key", (section, *place), _known_keys(cls, place[:-1]))
+    rules = dict.fromkeys(_rule(error) for error in same)
     return must(_dotted((section, *place)), " or ".join(rules), same[0]["input"])
 
 
@@ -237,14 +256,15 @@ _RULES = {
 }
 
 
-def _rule(cls: Any, place: Place, error: ErrorDetails) -> str:
-    if error["type"] == "unexpected_keyword_argument":
-        options = _options_at(cls, place[:-1])
-        known = [field.name for field in fields(options)] + ["scheme"] * issubclass(options, SyncOptions)
-        close = difflib.get_close_matches(str(place[-1]), known, n=1)
-        return f"a known key (did you mean {close[0]}?)" if close else f"a known key: one of {', '.join(known)}"
+def _rule(error: ErrorDetails) -> str:
     rule = _RULES.get(error["type"])
     return rule.format(**error.get("ctx", {})) if rule else error["msg"]
+
+
+def _known_keys(cls: Any, place: Place) -> Sequence[str]:
+    """Return the keys of the table at `place` within a section of class `cls`."""
+    options = _options_at(cls, place)
+    return [field.name for field in fields(options)] + ["scheme"] * issubclass(options, SyncOptions)
 
 
 def _options_at(cls: Any, place: Place) -> Any:

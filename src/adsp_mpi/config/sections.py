@@ -29,7 +29,7 @@ class RunOptions:
     time_scale: Annotated[float, Gt(0)] = 1.0
     # wall seconds without a sign of life after which a run is given up; auto is max(60, 20 of the slowest steps)
     deadline_s: Annotated[float, Gt(0)] | Literal["auto"] = "auto"
-    # what to do when a worker has not been heard of for that long: save and give up, or go on without it
+    # what to do when a worker has not been heard of for that long: save and give up, or continue without it
     on_worker_lost: Literal["checkpoint-and-stop", "continue"] = "checkpoint-and-stop"
     # how ranks wait: spinning is faster, but only with a core for every rank
     polling: Literal["polite", "spin"] = "polite"

@@ -29,9 +29,9 @@ class Control:
     target: float = math.nan
     batch_size: int = 0
     stop: bool = False
-    pull: bool = True  # valid with released: read the parameters before going on
+    pull: bool = True  # valid with released: read the parameters before the next step
     acknowledged: int = 0  # number of the last commit received
-    released: int = 0  # number of the last commit after which the worker may go on
+    released: int = 0  # number of the last commit after which the worker may take its next step
     version: int = 0  # at the release: pulls bring this one or a later one
     resync: int = 0  # grows whenever the worker is to give up its step and pull
 

@@ -76,7 +76,7 @@ class Recorder:
         return True
 
     def on_signal(self, number: int, rank: int) -> None:
-        """Take note that another rank was asked to stop."""
+        """Take note that another rank got a signal."""
 
     @property
     def stop_reason(self) -> str:

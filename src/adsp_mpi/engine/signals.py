@@ -40,9 +40,9 @@ class StopRequest:
 
     @property
     def reason(self) -> str:
-        """Say who asked."""
+        """Say which signal came, and where."""
         where = f" on rank {self._rank}" if self._rank else ""
-        return f"asked to by {signal.Signals(self.number).name}{where}"
+        return f"signal {signal.Signals(self.number).name}{where}"
 
     @property
     def _outer(self) -> StopRequest | None:

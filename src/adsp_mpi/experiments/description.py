@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge, MinLen
 
 from adsp_mpi.analysis.sweeps import TIME, Panel
-from adsp_mpi.config.load import SECTIONS, Tables, read_options
+from adsp_mpi.config.load import SECTIONS, Tables, read_options, unknown
 from adsp_mpi.errors import ConfigError, must
 
 Sweep = dict[str, Annotated[tuple[Any, ...], MinLen(1)]]
@@ -155,8 +155,10 @@ def read_experiment(name: str) -> tuple[Experiment, Tables]:
     if not isinstance(options, Mapping):
         raise must("experiment", "a table [experiment]", options)
     for section, table in tables.items():
-        if section not in SECTIONS or not isinstance(table, Mapping):
-            raise must(section, f"a table, experiment or one of {', '.join(SECTIONS)}", table)
+        if section not in SECTIONS:
+            raise unknown("section", (section,), ("experiment", *SECTIONS))
+        if not isinstance(table, Mapping):
+            raise must(section, f"a table [{section}]", table)
     experiment: Experiment = read_options("experiment", Experiment, options)
     return experiment, tables
 

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from adsp_mpi.analysis.sweeps import SCHEME
-from adsp_mpi.config.load import Tables, build_config
+from adsp_mpi.config.load import Tables, build_config, unknown
 from adsp_mpi.config.sections import Config
 from adsp_mpi.errors import must
 from adsp_mpi.experiments.description import Study, merge
@@ -86,9 +86,10 @@ def own_options(tables: Tables, schemes: Sequence[str]) -> Tables:
     """
     options = tables.get("sync", {})
     known = {name: {field.name for field in fields(scheme_class(name).Options)} for name in schemes}
-    strangers = sorted(options.keys() - set().union(*known.values()) - {"scheme"})
+    keys = ["scheme", *sorted(set().union(*known.values()))]
+    strangers = sorted(options.keys() - set(keys))
     if strangers:
-        raise must("a key in [sync]", f"an option of one of {', '.join(known)}", strangers[0])
+        raise unknown("key", ("sync", strangers[0]), keys)
     scheme = options.get("scheme", Config.scheme)
     own = {key: options[key] for key in options if key in known[scheme]}
     return {**tables, "sync": {**own, "scheme": scheme}}

@@ -45,7 +45,7 @@ class RealTime:
 
 
 class RealRuns(Runs):
-    """Runs that are started with mpirun, and gone on with; their run folders stay beside what is kept of them.
+    """Runs that are started, and resumed, with mpirun; their run folders stay beside what is kept of them.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class RealRuns(Runs):
         folder = RunFolder.open(path)
         summary = folder.read_summary()
         if not summary["finished"]:
-            raise AdspError(f"{path} was stopped; the same command goes on with it")
+            raise AdspError(f"{path} was stopped; the same command resumes it")
         return RunRecord.of(summary, read_trace(folder.trace))
 
 

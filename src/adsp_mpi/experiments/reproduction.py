@@ -60,7 +60,7 @@ class Reproduction:
     Parameters
     ----------
     folder : table and figure go there, single runs into its folder ``runs``; a study that was interrupted, or is
-        carried out again, goes on with what is there
+        carried out again, takes what is there
     jobs : how many runs at once
     real : make the experiment's runs in real time, too; tuning and offline search stay in virtual time
     """

@@ -26,7 +26,7 @@ class Supervisor:
 
     Parameters
     ----------
-    command : goes on with the run if there is one, else begins it
+    command : resumes the run if there is one, else begins it
     folder : of the run
     n_workers : that `command` starts
     max_restarts : after so many deaths it gives up
@@ -85,7 +85,7 @@ class Supervisor:
     def _next_step(self) -> str:
         version, path = self._version(), self._run.path
         if version is not None:
-            return f"going on with {path} from version {version}"
+            return f"resuming {path} from version {version}"
         return f"beginning {path} anew" if path.exists() else f"beginning {path}"
 
     def _state(self) -> str:
@@ -94,7 +94,7 @@ class Supervisor:
 
     @property
     def _run(self) -> RunFolder:
-        """Where the run is: on another number of workers than before it goes on in a folder beside its own."""
+        """Where the run is: resumed on another number of workers it is in a folder beside its own."""
         beside = on_workers(self.folder, self.n_workers)
         return RunFolder(beside if beside.is_dir() else self.folder)
 
@@ -129,7 +129,7 @@ class Supervisor:
         return signal.SIGUSR1 if self.is_open_mpi and number not in self._asked else number
 
     def _answer(self, status: int) -> int:
-        """Return our exit status; a Ctrl-C that went on as SIGUSR1 is still one."""
+        """Return our exit status; a Ctrl-C that was passed on as SIGUSR1 is still one."""
         return 130 if status == 0 and signal.SIGINT in self._asked else status
 
 

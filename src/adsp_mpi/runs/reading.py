@@ -13,9 +13,11 @@ import numpy as np
 from adsp_mpi.analysis.report import run_state
 from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.errors import TraceError
+from adsp_mpi.records import columns_of
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import RecordedTrace
 from adsp_mpi.store.trace_reading import read_trace
+from adsp_mpi.sync import names, scheme_class
 
 _DTYPES = ("float32", "float64")
 _FROM_SUMMARY = ("test_loss", "test_accuracy", "stop_reason")  # what the trace does not know
@@ -85,6 +87,7 @@ def recorded(folder: RunFolder) -> Recorded:
     if trace.attributes["dtype"] not in _DTYPES:
         raise TraceError(f"trace must be of parameters of {' or '.join(_DTYPES)}, got others in {place}")
     _check_workers(trace, place)
+    _check_own_tables(trace, place)
     _check_times(trace, place)
     return Recorded(trace, configuration, environment)
 
@@ -96,10 +99,21 @@ def _check_workers(trace: RecordedTrace, place: str) -> None:
             raise TraceError(f"trace must know its workers, got others in {table} of {place}")
 
 
+def _check_own_tables(trace: RecordedTrace, place: str) -> None:
+    """Check the tables of a scheme that is installed; those of others are only shown."""
+    scheme = str(trace.attributes["scheme"])
+    for name, row in scheme_class(scheme).tables.items() if scheme in names() else ():
+        found = trace.arrays(name) if name in trace.names else {}
+        dtypes = {column: "str" if values.dtype == object else values.dtype.name for column, values in found.items()}
+        if dtypes != {column.name: column.dtype for column in columns_of(row)}:
+            raise TraceError(f"trace must have table {name} as {scheme} writes it, got other columns in {place}")
+
+
 def _check_times(trace: RecordedTrace, place: str) -> None:
     period_s = float(trace.attributes["check_period_s"])
     for table in trace.names:
         times_s = trace.arrays(table).get("time_s", np.zeros(0))
-        if not (period_s > 0 and np.all((times_s >= 0) & (times_s <= _MOST_PERIODS * period_s))):
+        is_number = times_s.dtype.kind in "iuf"
+        if not (period_s > 0 and is_number and np.all((times_s >= 0) & (times_s <= _MOST_PERIODS * period_s))):
             rule = f"times from 0 to {_MOST_PERIODS:g} check periods"
             raise TraceError(f"trace must have {rule}, got others in {table} of {place}")

@@ -1,4 +1,4 @@
-"""What a run leaves: the run folder, filled while the run goes on. Rank 0 only."""
+"""What a run leaves: the run folder, filled during the run. Rank 0 only."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Recording(Recorder):
         self._say = say
         self._stop = stop or StopRequest()
         self._folder: RunFolder | None = None
-        self._counts: Mapping[str, int] | None = None  # rows to go on after; None for a new run
-        self._start: Snapshot | None = None  # to go on from
+        self._counts: Mapping[str, int] | None = None  # rows that stay; None for a new run
+        self._start: Snapshot | None = None  # to resume from
         self._trace: Trace | None = None
         self._file: TraceFile | None = None
         self._next_flush_s = 0.0
@@ -75,15 +75,15 @@ class Recording(Recorder):
         """The run folder, once there is one."""
         return self._folder.path if self._folder else None
 
-    def go_on(self, folder: RunFolder, start: Snapshot | None) -> None:
-        """Go on in a folder with what `start` knows, or begin it anew if that is nothing."""
+    def resume(self, folder: RunFolder, start: Snapshot | None) -> None:
+        """Resume in a folder from `start`, or begin the run anew in it if that is None."""
         folder.make_checkpoints()  # before anything of the run is touched
         self._folder = folder
         self._counts = server_state(start.state["server"]).rows if start else {}
         self._start = start
 
     def prepare(self, testbed: Testbed) -> None:
-        """Make the run folder, or check that what is to be gone on with is of this run.
+        """Make the run folder, or check that the run to be resumed is this one.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Recording(Recorder):
                 )
             server_state(self._start.state["server"])
             testbed.scheme().restore(self._start.state["server"]["scheme"])
-            self._open_trace(testbed)  # now, so that a second process that goes on with the run is told in time
+            self._open_trace(testbed)  # now, so that a second process that resumes the run is told in time
         elif self._write and self._folder is None:
             label = names.label(self._config.scheme, testbed.model.name)
             self._folder = RunFolder.create(Path(self._config.output.dir), self._config.output.name, label)
@@ -158,7 +158,7 @@ class Recording(Recorder):
             return Wish.SAVE
 
     def on_signal(self, number: int, rank: int) -> None:
-        """Take note that another rank was asked to stop."""
+        """Take note that another rank got a signal."""
         self._stop.note(number, rank)
 
     @property

@@ -1,4 +1,4 @@
-"""What is needed to go on with a run: found in its folder, and checked before anything of it is touched."""
+"""What is needed to resume a run: found in its folder, and checked before anything of it is touched."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ CHANGEABLE = {
 
 
 @dataclass(frozen=True)
-class Interrupted:
-    """A run that is to begin or to go on.
+class Beginning:
+    """A run that is to begin or to be resumed.
 
     Attributes
     ----------
     config : the whole configuration
-    folder : where it goes on; None for a new run
+    folder : where it is resumed; None for a new run
     start : from what; None for the beginning
     """
 
@@ -54,8 +54,8 @@ def is_finished(folder: RunFolder) -> bool:
         return False
 
 
-def continued(folder: RunFolder, n_workers: int | None) -> RunFolder:
-    """Return where a run goes on: in its folder, or in that of the run which as many workers have begun from it.
+def resumed_folder(folder: RunFolder, n_workers: int | None) -> RunFolder:
+    """Return where a run is resumed: in its folder, or in that of the run which as many workers have begun from it.
 
     Parameters
     ----------
@@ -92,23 +92,23 @@ def changes_to(folder: RunFolder, config: Config) -> Tables:
     return changes
 
 
-def reopened(path: Path, changes: Tables, driver: str, n_workers: int | None, say: Say) -> Interrupted:
-    """Return how the run in a folder goes on.
+def resumed(path: Path, changes: Tables, driver: str, n_workers: int | None, say: Say) -> Beginning:
+    """Return how the run in a folder is resumed.
 
     Parameters
     ----------
     path : the run's folder
     changes : sections with new values
-    driver : ``mpi`` or ``virtual``, who is to go on with it
+    driver : ``mpi`` or ``virtual``, who is to resume it
     n_workers : workers that there are now; None for as many as there were
     say : told what a user should know
 
     Raises
     ------
     ConfigError, TraceError
-        if it cannot go on
+        if it cannot be resumed
     """
-    folder = continued(RunFolder.open(path), n_workers)
+    folder = resumed_folder(RunFolder.open(path), n_workers)
     config = _changed(folder, changes)
     if is_finished(folder) and "stop" not in changes:
         reason = folder.read_summary().get("stop_reason")
@@ -122,9 +122,9 @@ def reopened(path: Path, changes: Tables, driver: str, n_workers: int | None, sa
     _check_workers(config, checkpoint)
     if checkpoint is None:
         say(f"no checkpoint in {folder.path}: the run begins anew")
-        return Interrupted(config, folder, None)
-    say(f"going on with {folder.path} from version {checkpoint.version}")
-    return Interrupted(config, folder, snapshot_of(checkpoint))
+        return Beginning(config, folder, None)
+    say(f"resuming {folder.path} from version {checkpoint.version}")
+    return Beginning(config, folder, snapshot_of(checkpoint))
 
 
 def snapshot_of(checkpoint: Checkpoint) -> Snapshot:
@@ -190,7 +190,7 @@ def _check_driver(folder: RunFolder, config: Config, checkpoint: Checkpoint | No
 
 def _on_other_workers(
     folder: RunFolder, config: Config, checkpoint: Checkpoint | None, n_workers: int, say: Say
-) -> Interrupted:
+) -> Beginning:
     """Begin a new run from the parameters of the old one: shards, clocks and schedules are made for so many workers."""
     n_before = config.run.workers
     if checkpoint is None:
@@ -210,7 +210,7 @@ def _on_other_workers(
         f"the run had {n_before} workers, now there are {n_workers}: its data is sharded anew, and a new run begins in "
         f"{other} from the parameters of version {checkpoint.version}, with time, clocks and momentum at 0"
     )
-    return Interrupted(config, other_folder, None)
+    return Beginning(config, other_folder, None)
 
 
 def _next_step(checkpoint: Checkpoint) -> int:

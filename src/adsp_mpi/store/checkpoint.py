@@ -23,7 +23,8 @@ from adsp_mpi.store.trace import Attribute
 Array = npt.NDArray[Any]
 
 FORMAT = "adsp_mpi checkpoint"
-SCHEMA_VERSION = 2  # 1: parameters alone, and a check sum over them as their attribute
+# 1: parameters alone, and a check sum over them as their attribute; 2: the state of adsp_mpi 0.1, which is not read
+SCHEMA_VERSION = 3
 
 _UNREADABLE = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, struct.error)  # damage
 
@@ -65,7 +66,8 @@ class Checkpoint:
     layout : the named arrays in them
     version : their version
     attributes : what else tells where they come from
-    state : all else that a run needs to go on; None for parameters alone
+    state : all else that a run needs to be resumed; None for parameters alone, and in files of an older schema
+    schema : of the file
     """
 
     parameters: Array
@@ -73,6 +75,21 @@ class Checkpoint:
     version: int
     attributes: Mapping[str, Attribute]
     state: State | None = None
+    schema: int = SCHEMA_VERSION
+
+    def check_resumable(self, path: Path) -> None:
+        """Refuse to resume from an older schema: its state is that of other classes.
+
+        Raises
+        ------
+        TraceError
+            if the file, which `path` names, is of one
+        """
+        if self.schema < SCHEMA_VERSION:
+            was = f"{self.schema}, which adsp_mpi 0.1 wrote"
+            raise TraceError(
+                f"checkpoint must be of schema {SCHEMA_VERSION} to resume from, got {was}, in {str(path)!r}"
+            )
 
 
 def write_checkpoint(
@@ -94,7 +111,7 @@ def write_checkpoint(
     layout_entries : the named arrays in it
     version : the version of the parameters
     attributes : whatever else tells where they come from
-    state : all else that a run needs to go on, see ``state.encode``
+    state : all else that resuming needs, see ``state.encode``
 
     Raises
     ------
@@ -123,7 +140,7 @@ def write_checkpoint(
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint and verify its check sum.
+    """Read a checkpoint and verify its check sum; of an older schema all but the state.
 
     Raises
     ------
@@ -136,8 +153,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if has_seal and not is_unbroken(path):
             raise _damaged(path)
         with h5py.File(path, "r") as file:
-            _check_kind(file, path)
-            names = ["parameters", *_state_names(file)]
+            schema = _schema(file, path)
+            names = ["parameters", *(_state_names(file) if schema == SCHEMA_VERSION else ())]
             places = [place(file[name]) for name in names]
             layout, version = _read_layout(file["layout"]), int(file.attrs["version"])
             attributes = {name: _plain(value) for name, value in file["attributes"].attrs.items()}
@@ -145,9 +162,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         arrays = dict(zip(names, read_bulk(path, places), strict=True))
         if not has_seal and hashlib.sha256(arrays["parameters"].data).hexdigest() != sha256:  # schema 1
             raise _damaged(path)
-        return Checkpoint(
-            arrays["parameters"], layout, version, attributes, _state(arrays) if _TEXT in arrays else None
-        )
+        state = _state(arrays) if _TEXT in arrays else None
+        return Checkpoint(arrays["parameters"], layout, version, attributes, state, schema)
     except FileNotFoundError as exc:
         raise TraceError(f"checkpoint must be an existing file, got {str(path)!r}") from exc
     except _UNREADABLE as exc:
@@ -158,12 +174,13 @@ def _damaged(path: Path) -> TraceError:
     return TraceError(f"checkpoint must match its check sum, got damaged contents in {str(path)!r}")
 
 
-def _check_kind(file: Any, path: Path) -> None:
+def _schema(file: Any, path: Path) -> int:
     if file.attrs.get("format") != FORMAT:
         raise TraceError(f"checkpoint must be a checkpoint of adsp_mpi, got {str(path)!r}")
     schema = int(file.attrs["schema_version"])
     if schema > SCHEMA_VERSION:
         raise TraceError(f"checkpoint must be of schema {SCHEMA_VERSION} or older, got {schema} in {str(path)!r}")
+    return schema
 
 
 def _state_arrays(state: State) -> dict[str, Array]:

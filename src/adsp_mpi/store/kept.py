@@ -23,8 +23,13 @@ def newest_checkpoint(folder: RunFolder, needs_state: bool = False, scheme: str 
     Parameters
     ----------
     folder : the run
-    needs_state : pass over checkpoints of parameters alone
+    needs_state : to resume from: pass over checkpoints of parameters alone
     scheme : pass over checkpoints of others, if given
+
+    Raises
+    ------
+    TraceError
+        if one with a state is needed and a file is of an older schema: to pass over it would be to begin anew
     """
     passed_over = []
     for path in _newest_first(folder):
@@ -33,6 +38,8 @@ def newest_checkpoint(folder: RunFolder, needs_state: bool = False, scheme: str 
         except TraceError as exc:
             passed_over.append(str(exc))
             continue
+        if needs_state:
+            checkpoint.check_resumable(path)
         of = checkpoint.attributes.get("scheme")
         if scheme is not None and of != scheme:
             passed_over.append(f"checkpoint must be of scheme {scheme}, got {of!r} in {str(path)!r}")
@@ -58,7 +65,7 @@ def final_checkpoint(folder: RunFolder) -> Checkpoint:
 
 
 def discard_later(folder: RunFolder, version: int) -> None:
-    """Delete checkpoints of versions after `version`, from which a run goes on: it makes them anew."""
+    """Delete checkpoints of versions after `version`, from which a run is resumed: it makes them anew."""
     for path in folder.checkpoints.glob("ckpt-*.h5"):
         number = path.stem.removeprefix("ckpt-")
         if number.isdecimal() and int(number) > version:

@@ -90,7 +90,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class RecordedTrace:
-    """A trace read from a file; if that is being written, the run goes on and the last rows may be missing."""
+    """A trace read from a file; if that is being written, the last rows may be missing."""
 
     attributes: Mapping[str, Attribute]
     tables: Mapping[str, Columns]

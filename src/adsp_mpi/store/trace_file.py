@@ -22,7 +22,7 @@ from adsp_mpi.store.trace import Attribute, Columns, Trace, columns_of
 from adsp_mpi.store.trace_reading import UNREADABLE, recorded_trace, unreadable
 
 _CHUNK_ROWS = 512
-_MAY_CHANGE = {"configuration", "environment"}  # when a run goes on
+_MAY_CHANGE = {"configuration", "environment"}  # when a run is resumed
 
 
 class TraceFile:
@@ -58,7 +58,7 @@ class TraceFile:
 
     @classmethod
     def resume(cls, path: Path, trace: Trace, n_rows: Mapping[str, int]) -> Self:
-        """Go on with the file of an earlier process: cut it to so many rows, and append to them.
+        """Continue the file of an earlier process: cut it to so many rows, and append to them.
 
         Whoever is killed at any moment leaves the file as it was or the cut one.
 

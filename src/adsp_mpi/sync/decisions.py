@@ -1,4 +1,4 @@
-"""What a scheme decides: what becomes of held commits, and who goes on."""
+"""What a scheme decides: what becomes of held commits, and who is released."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Decision = Merge | Absorb | Drop
 
 
 class Go(NamedTuple):
-    """Let a worker go on after a commit that is settled."""
+    """Release a worker after a commit that is settled."""
 
     pull: bool = True  # reads the global parameters first
     target: float | None = None  # what it is told from now on; None: as before

@@ -147,11 +147,11 @@ class Scheme:
         return 1 - 1 / max(len(view.live), 1)
 
     def go(self, worker: int, view: View) -> Go | None:
-        """Return how a worker whose commits are settled goes on; None: it waits."""
+        """Return how a worker whose commits are settled takes its next step; None: it waits."""
         return GO
 
     def release_key(self, view: View) -> object:
-        """Return what changes whenever somebody who had to wait may go on; None, which always does.
+        """Return what changes whenever somebody who had to wait may be released; None, which always does.
 
         The server asks `go` for those who wait only then: with thousands of them that is what costs.
         """
@@ -179,7 +179,7 @@ class Scheme:
         return ()
 
     def on_release(self, worker: int, go: Go, view: View) -> Iterable[object]:
-        """Tell the scheme that a worker goes on; `go.pull` says whether it pulls, which a refusal may have decided."""
+        """Tell the scheme that a worker is released; `go.pull`: whether it pulls, which a refusal may have decided."""
         return ()
 
     def on_resync(self, workers: Set[int], view: View) -> Iterable[object]:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from traces import add, empty_trace, two_workers
+from traces import add, empty_trace, pull, two_workers, with_everything
 
 from adsp_mpi.analysis import metrics
+from adsp_mpi.store.trace import Trace
 from adsp_mpi.store.trace_file import TraceFile
 from adsp_mpi.store.trace_reading import read_trace
+from adsp_mpi.sync.search.tau import TauChoice
 
 
 def losses(*values):
@@ -61,6 +63,30 @@ def test_commits_count_when_applied_only():
     assert metrics.commit_rates(trace).tolist() == [2, 1]  # 4 and 2 commits in two check periods
 
 
+def test_a_commit_absorbed_is_applied_and_one_dropped_is_not():
+    trace = with_everything()
+    assert metrics.worker_commits(trace).tolist() == [4, 3]
+    assert metrics.steps_per_commit(trace).tolist() == [20, 50 / 3]
+    assert metrics.commits_per_period(trace).tolist() == [[2, 1], [2, 2]]
+    assert metrics.staleness_counts(trace).tolist() == [3, 1, 2, 1]
+
+
+def test_hidden_time_is_beside_the_shares():
+    trace = with_everything()
+    assert metrics.worker_hidden_shares(trace).tolist() == [0.4, 0.1]
+    assert metrics.hidden_share(trace) == 0.25
+    assert sum(metrics.shares(trace).values()) == pytest.approx(1, abs=1e-15)
+    assert metrics.hidden_share(two_workers()) == 0
+    assert np.isnan(metrics.hidden_share(empty_trace()))
+
+
+def test_a_run_is_overlapped_by_its_configuration_or_its_books():
+    assert not metrics.is_overlapped(two_workers())
+    assert metrics.is_overlapped(with_everything())
+    assert metrics.is_overlapped(two_workers(configuration="[sync]\noverlap = true\n"))
+    assert not metrics.is_overlapped(two_workers(configuration="[sync]\noverlap = false\n"))
+
+
 def test_commits_per_period():
     trace = two_workers(check_period_s=8.0)  # periods end at 8, 16 and 20, the end of the run
     assert metrics.period_ends_s(trace).tolist() == [8, 16, 20]
@@ -110,6 +136,25 @@ def test_traffic():
     assert metrics.bytes_pulled(trace) == 6 * 400  # five pulls and one repeated read of 100 float32
     assert metrics.traffic_mbit_s(trace) == pytest.approx((3712 + 2400) * 8 / 20 / 1e6)
     assert metrics.bytes_pulled(two_workers(dtype="float64")) == 6 * 800
+
+
+def test_bytes_are_those_of_payloads_and_of_all_pulls():
+    """A payload may be smaller than the parameters; a pull never is, and a commit may follow several."""
+    trace = with_everything()
+    pull(trace, 1, 7, how=1)
+    pull(trace, 1, 7, how=2)
+    assert metrics.worker_bytes_committed(trace).tolist() == [5 * 464, 3 * 464 + 2 * 232]
+    assert metrics.worker_bytes_pulled(trace).tolist() == [4 * 400, 4 * 400]
+
+
+def test_windows_are_those_of_the_rate_search_alone():
+    trace = two_workers()
+    add(trace, "schedule", search=1, commit_rate=2)
+    assert metrics.search_windows(trace)["commit_rate"].tolist() == [2]
+    assert metrics.search_windows(two_workers(scheme="bsp"))["commit_rate"].tolist() == []
+    other = Trace(two_workers().attributes, own={"schedule": TauChoice})
+    assert not metrics.has_search_windows(other)
+    assert metrics.search_windows(other)["time_s"].tolist() == []
 
 
 def test_fidelity():

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from traces import add, empty_trace, two_workers
+from traces import add, empty_trace, two_workers, with_everything
 
 from adsp_mpi.analysis.inline_svg import palette
-from adsp_mpi.analysis.page import PageRun, html_page
+from adsp_mpi.analysis.page import _OVERVIEW, PageRun, html_page
 from adsp_mpi.analysis.summary import summarize
 from adsp_mpi.analysis.tables import Table
 
@@ -114,6 +114,20 @@ def test_several_runs_are_compared_first(pages):
     assert outline.texts["th"][:4] == ["run", "scheme", "workers", "time to target (s)"]
     assert outline.texts["td"][:2] == ["first", "adsp"]
     assert "80.00" in outline.texts["td"][:14]  # compute %
+
+
+def test_hidden_time_and_tables_of_a_scheme_are_on_the_page_where_there_are_some(pages):
+    assert not any("beside steps" in text for text in Outline(pages[1]).texts["dd"])
+    assert "hidden %" not in pages[1] + pages[2]
+    trace = with_everything(scheme="adacomm")
+    add(trace, "tau", time_s=3, tau=20, loss=1.5, decision="tau_0, given")
+    outline = Outline(html_page([page_run(trace), page_run(two_workers(), "second")]))
+    assert "hidden %" in outline.texts["th"][: len(_OVERVIEW) + 2]
+    assert "25.00" in outline.texts["td"][: len(_OVERVIEW) + 2]
+    (split,) = [label for label in outline.labels if "hidden" in label]
+    assert split.endswith(f"; commits and pulls hidden beside steps 25.0{NARROW_SPACE}%.")
+    assert any(text.endswith(f", 25.0{NARROW_SPACE}% beside steps") for text in outline.texts["dd"])
+    assert "Table tau of adacomm" in outline.texts["caption"]
 
 
 def test_names_and_texts_of_others_are_escaped():

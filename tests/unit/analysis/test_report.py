@@ -1,7 +1,7 @@
 import csv
 import re
 
-from traces import add, empty_trace, two_workers
+from traces import add, empty_trace, two_workers, with_everything
 
 from adsp_mpi.analysis import run_tables
 from adsp_mpi.analysis.report import comparison_table, run_report, run_state, workers_table
@@ -15,6 +15,13 @@ def test_workers_table():
         "     0    5.000     80        4         20.00      80.00            10.00      5.000    5.000       95.00\n"
         "     1    1.250     20        2         10.00      80.00            20.00          0        0       95.00\n"
     )
+
+
+def test_workers_table_of_a_run_that_hides_time():
+    header, _, first, second = workers_table(with_everything()).splitlines()
+    assert re.split(r"  +", header)[-3:] == ["other %", "hidden %", "fidelity %"]
+    assert first.split()[-2] == "40.00"
+    assert second.split()[-2] == "10.00"
 
 
 def test_search_table():
@@ -50,6 +57,17 @@ def test_the_report_names_the_run_and_leaves_out_what_there_is_not():
     assert "environment" not in report
     for line in report.splitlines():
         assert line == line.rstrip()
+
+
+def test_the_report_shows_the_tables_of_a_scheme():
+    trace = two_workers(scheme="adacomm")
+    for time_s in range(11):
+        add(trace, "tau", time_s=time_s, tau=20, loss=1.5, decision="by the rule")
+    heading, _, text = run_report(trace).split("Table tau of adacomm")[1].partition("\n\n")
+    assert heading == ", last rows"
+    header, _, *rows = text.partition("\n\n")[0].splitlines()
+    assert header.split() == ["time_s", "tau", "loss", "decision"]
+    assert [float(row.split()[0]) for row in rows] == list(range(1, 11))
 
 
 def test_a_run_that_goes_on_says_until_when():
@@ -96,6 +114,13 @@ def test_comparison_table():
         ["bsp", "", "20.0", "100", "6"],
         ["adsp", "7.0", "20.0", "100", "6"],
     ]
+
+
+def test_comparison_table_shows_hidden_time_where_there_is_some():
+    plain, hidden = summarize(two_workers()), summarize(with_everything())
+    header, *rows = comparison_table([plain, hidden], "csv").splitlines()
+    assert header.endswith(",other,hidden,Mb/s")
+    assert [row.split(",")[-2] for row in rows] == ["0.0", "0.25"]
 
 
 def prediction(losses, target_loss):

@@ -3,11 +3,12 @@
 import math
 
 import pytest
-from traces import add, empty_trace, two_workers
+from traces import add, empty_trace, two_workers, with_everything
 
 from adsp_mpi.analysis import run_tables
 from adsp_mpi.analysis.remarks import remarks
 from adsp_mpi.analysis.tables import Table, joined
+from adsp_mpi.store.schema import CommitStatus
 
 
 def column(table, header):
@@ -18,9 +19,11 @@ def test_commits_of_each_worker():
     table = run_tables.commits(two_workers())
     expected = {
         "worker": [0, 1],
-        "applied": [4, 2],
+        "merged": [4, 2],
         "refused": [1, 0],
         "stopped": [0, 1],
+        "absorbed": [0, 0],
+        "dropped": [0, 0],
         "per period": [2, 1],
         "mean staleness": [0.25, 2],
         "max staleness": [1, 2],
@@ -30,6 +33,32 @@ def test_commits_of_each_worker():
     assert list(table.headers) == list(expected)
     for header, values in expected.items():
         assert column(table, header) == pytest.approx(values)
+
+
+def test_commits_of_each_worker_by_what_became_of_them():
+    table = run_tables.commits(with_everything())
+    assert [column(table, status.name.lower())[1] for status in CommitStatus] == [2, 0, 1, 1, 1]
+    assert column(table, "per period") == [2, 1.5]
+    assert column(table, "max staleness") == [1, 3]
+
+
+def test_steps_given_up_and_hidden_time_have_a_column_where_there_are_some():
+    plain, full = run_tables.workers(two_workers()), run_tables.workers(with_everything())
+    assert {"aborted", "hidden %"}.isdisjoint(plain.headers)
+    assert [header for header in full.headers if header not in plain.headers] == ["aborted", "hidden %"]
+    assert column(full, "aborted") == [0, 3]
+    assert column(full, "hidden %") == [40, 10]
+
+
+def test_tables_of_a_scheme_are_shown_as_they_are():
+    trace = two_workers(scheme="adacomm")
+    assert [table.rows for table in run_tables.own_tables(trace)] == [[]]
+    add(trace, "tau", time_s=3, tau=20, loss=1.5, decision="tau_0, given")
+    (table,) = run_tables.own_tables(trace)
+    assert (table.name, table.title) == ("tau", "Table tau of adacomm")
+    assert table.headers == ["time_s", "tau", "loss", "decision"]
+    assert table.rows == [(3, 20, 1.5, "tau_0, given")]
+    assert run_tables.own_tables(two_workers()) == []  # the rate search has a table already
 
 
 def test_periods_and_staleness():

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from traces import add, empty_trace, two_workers
+from traces import add, empty_trace, two_workers, with_everything
 
 from adsp_mpi.analysis.summary import SUMMARY, summarize
 
@@ -19,7 +19,11 @@ def test_the_summary_of_a_run():
         "driver": "virtual",
         "workers": 2,
         "steps": 100,
+        "aborted": 0,
         "commits": 6,
+        "merged": 6,
+        "absorbed": 0,
+        "dropped": 0,
         "refused": 1,
         "stopped": 1,
         "time_s": 20.0,
@@ -31,6 +35,7 @@ def test_the_summary_of_a_run():
         "share.communication": 0.15,
         "share.blocked": 0.025,
         "share.other": 0.025,
+        "share.hidden": 0.0,
         "fidelity": 0.95,
         "worst_overrun_ratio": 1.5,
         "heterogeneity": 2.5,
@@ -41,6 +46,15 @@ def test_the_summary_of_a_run():
         "slow_workers": [],
         "environment": {"numpy": "2.0"},
     }
+
+
+def test_commits_are_counted_by_what_became_of_them():
+    trace = with_everything()
+    add(trace, "events", time_s=3, worker=1, kind="bad header", text="commit 9 refused")  # which has no row
+    summary = summarize(trace)
+    counts = {"commits": 7, "merged": 6, "absorbed": 1, "dropped": 1, "refused": 2, "stopped": 1}
+    assert {name: summary[name] for name in counts} == counts
+    assert (summary["aborted"], summary["share.hidden"]) == (3, 0.25)
 
 
 def test_time_to_target():

@@ -144,7 +144,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(name, command, c
     assert run([str(word) for word in COMMANDS[command](run_folder)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert f"going on with {run_folder} from version 0\n" in out
+    assert f"resuming {run_folder} from version 0\n" in out
     told = [line for line in out.splitlines() if line.startswith("passed over: checkpoint must ")]
     assert len(told) == (name != "missing")
     assert all(str(path) in line for line in told)
@@ -181,10 +181,10 @@ EDITS = {
     "workers = 2\n": ("", "run.workers must be 2 in config.toml, as in the checkpoint, got 'auto'"),
     '"float32"': ('"float64"', "trace must have dtype 'float64', got 'float32' in "),
     "seed = 0": ("seed = 1", "trace must have seed 1, got 0 in "),
-    "hidden = 64": ("hiden = 64", "model.hiden must be a known key (did you mean hidden?), got 64"),
+    "hidden = 64": ("hiden = 64", "unknown key model.hiden; did you mean model.hidden?"),
     'scheme = "ssp"\n': ('scheme = "spp"\n', "sync.scheme must be one of "),
     "staleness = 2": ("staleness = -2", "sync.staleness must be >= 0, got -2"),
-    "[sync]": ("[snyc]", "snyc must be a section: one of "),
+    "[sync]": ("[snyc]", "unknown section snyc; did you mean sync?"),
     "step_time_s = 0.01": ("step_time_s = nan", "devices.step_time_s must be a finite number, got nan"),
     "max_versions = 40": ("", "stop must be a table with "),
     '"generated"': ('"ec2-18"', "devices.profile must be for 2 workers, got 'ec2-18'"),
@@ -231,7 +231,7 @@ def test_a_configuration_that_is_not_the_run_s_is_refused(old, copies, capsys):
         ("stopped", ["run.workers=3"], "run.workers must be left as the run has it; what can change: "),
         ("stopped", ["output.name=new"], "output.name must be left as the run has it; what can change: "),
         ("stopped", ["stop.max_versions=50", "run.seed=1"], "run.seed must be left as the run has it; "),
-        ("stopped", ["what.is=this"], "what must be a section: one of "),
+        ("stopped", ["what.is=this"], "unknown section what; known sections: "),
         ("stopped", ["nothing"], "--set must be section.key=value, got 'nothing'"),
     ],
 )

@@ -100,7 +100,7 @@ def test_an_interrupted_run_may_be_named_instead(fake, run_folder, capsys):
     args = ["resume", str(run_folder), "--set", "stop.max_time_s=100"]
     assert launched(fake, "--", *args) == 0
     assert fake.starts[0][5:] == args
-    assert f"going on with {run_folder} from version" in capsys.readouterr().err
+    assert f"resuming {run_folder} from version" in capsys.readouterr().err
 
 
 def test_help_of_both_commands_is_shown(capsys):

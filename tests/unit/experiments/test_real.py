@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_is_not_taken_for_a_finished_one(tmp_path, config
     path.mkdir()
     (path / "config.toml").touch()
     (path / "summary.json").write_text('{"finished": false}', encoding="utf-8")
-    with pytest.raises(AdspError, match="was stopped; the same command goes on with it"):
+    with pytest.raises(AdspError, match="was stopped; the same command resumes it"):
         runs.records([runs.scaled(config)])
     assert not runs.has(runs.scaled(config))
 

@@ -20,7 +20,7 @@ def supervise_fake(fake):
 
     def carry_out(*lines, max_restarts=3, is_open_mpi=False):
         fake.plays(*lines)
-        said = []
+        said: list[str] = []
         status = Supervisor([str(fake.program)], fake.folder, 4, max_restarts, is_open_mpi, said.append).run()
         return status, [re.sub(r"after \d+ s", "after 0 s", line) for line in said], len(fake.starts)
 
@@ -49,9 +49,7 @@ def test_what_ends_on_purpose_is_not_started_again(supervise_fake, status):
 def test_what_dies_is_started_again(supervise_fake, fake, death, words):
     status, said, starts = supervise_fake(f"checkpoint(9); checkpoint(812); {death}", "sys.exit(0)")
     assert (status, starts) == (0, 2)
-    assert said == [
-        f"mpirun ended with {words} after 0 s; restart 1 of 3, going on with {fake.folder} from version 812"
-    ]
+    assert said == [f"mpirun ended with {words} after 0 s; restart 1 of 3, resuming {fake.folder} from version 812"]
 
 
 def test_it_gives_up_when_the_restarts_are_used_up(supervise_fake, fake):
@@ -96,7 +94,7 @@ def test_a_run_on_another_number_of_workers_is_found_beside_the_old_one(supervis
     beside = fake.folder.with_name("x-on-4")
     line = f"checkpoint(7); folder = Path({str(beside)!r}); checkpoint(3); die()"
     _, said, _ = supervise_fake(line, "sys.exit(0)")
-    assert said[0].endswith(f"going on with {beside} from version 3")
+    assert said[0].endswith(f"resuming {beside} from version 3")
 
 
 @pytest.mark.parametrize(

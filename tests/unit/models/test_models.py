@@ -130,9 +130,11 @@ def test_evaluation_beside_training_disturbs_neither(name: str) -> None:
     assert {evaluation.result() for evaluation in evaluations} == {expected[1]}
 
 
+# Bars lie below the worst of 20 seeds: fastmath rounds differently on each processor, which is like another seed. There
+# cnn-digits ends between 0.953 and 0.989, mlp from 0.939, softmax from 0.944 and svm from 0.935 on; guessing gets 0.1.
 @pytest.mark.parametrize(
     ("name", "steps", "accuracy"),
-    [("cnn-digits", 500, 0.97), ("mlp", 500, 0.93), ("softmax", 500, 0.93), ("svm", 500, 0.93)],
+    [("cnn-digits", 500, 0.95), ("mlp", 500, 0.93), ("softmax", 500, 0.93), ("svm", 500, 0.93)],
 )
 def test_default_learning_rate_learns_the_digits(name: str, steps: int, accuracy: float) -> None:
     options = ModelOptions(name=name)

@@ -11,7 +11,9 @@ import pytest
 from runs import tables
 
 from adsp_mpi import api
+from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.signals import StopRequest
+from adsp_mpi.engine.testbed import assemble
 from adsp_mpi.errors import ConfigError, TraceError
 from adsp_mpi.store.checkpoint import write_checkpoint
 
@@ -78,7 +80,7 @@ def whole(tmp_path_factory):
 def test_files_and_result_are_those_of_a_run_that_was_not_stopped(whole, tmp_path):
     first = stopped(tmp_path, "cut", 0.3)
     assert not first.summary["finished"]
-    assert first.summary["stop_reason"] == "asked to by SIGTERM"
+    assert first.summary["stop_reason"] == "signal SIGTERM"
     assert first.summary["time_s"] < 0.4
     stop = StopAt(0.7)
     api.resume_simulation(first.folder, observe=stop, stop=stop)
@@ -101,7 +103,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(whole, tmp_path)
     last = api.resume_simulation(tmp_path / "cut", say=said.append)
     assert said[0].startswith("passed over: checkpoint must ")
     assert newer.name in said[0]
-    assert said[1] == f"going on with {tmp_path / 'cut'} from version {older.stem.removeprefix('ckpt-')}"
+    assert said[1] == f"resuming {tmp_path / 'cut'} from version {older.stem.removeprefix('ckpt-')}"
     assert_same_files(last.folder, whole.folder)
 
 
@@ -209,6 +211,23 @@ def test_parameters_of_a_checkpoint_begin_another_run(whole, tmp_path):
     assert result.trace.arrays("loss")["loss"][0] == whole.trace.arrays("loss")["loss"][-1]
     with pytest.raises(ConfigError, match=r"model\.start_from must be a checkpoint of 650 float64 parameters, got"):
         api.simulate(tables({"scheme": "asp"}, model={**sections, "dtype": "float64"}, **run))
+
+
+def test_a_checkpoint_of_version_0_1_begins_another_run_and_resumes_none(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("adsp_mpi.store.checkpoint.SCHEMA_VERSION", 2)
+        old = stopped(tmp_path, "old", 0.3)
+    (path,) = (old.folder / "checkpoints").iterdir()
+    before = {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()}
+    message = f"checkpoint must be of schema 3 to resume from, got 2, which adsp_mpi 0.1 wrote, in {str(path)!r}"
+    with pytest.raises(TraceError) as error:
+        api.resume_simulation(old.folder)
+    assert str(error.value) == message
+    assert {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()} == before
+    sections = {"model": {"start_from": str(path)}, "output": {"dir": str(tmp_path)}, "stop": {"max_versions": 1}}
+    result = api.simulate(tables({"scheme": "asp"}, **sections))
+    model = result.trace.arrays("loss")["loss"][0]
+    assert model == assemble(build_config(config(tmp_path, "x")), 3).evaluate(old.parameters)[0]
 
 
 def result_rate(result):

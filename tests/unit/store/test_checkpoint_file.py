@@ -1,4 +1,5 @@
 import hashlib
+import re
 import shutil
 import subprocess
 import threading
@@ -77,8 +78,25 @@ def test_a_file_of_schema_1_is_read(tmp_path):
     checkpoint = read_checkpoint(path)
     assert checkpoint.parameters.tobytes() == parameters().tobytes()
     assert (checkpoint.layout, checkpoint.version) == ((LayoutEntry("all", 0, (9,)),), 4)
-    assert (checkpoint.attributes, checkpoint.state) == (ATTRIBUTES, None)
+    assert (checkpoint.attributes, checkpoint.state, checkpoint.schema) == (ATTRIBUTES, None, 1)
     flip_a_bit(path)
+    with pytest.raises(TraceError, match=r"^checkpoint must match its check sum"):
+        read_checkpoint(path)
+
+
+def test_parameters_of_schema_2_are_read_and_its_state_is_not(tmp_path, monkeypatch):
+    path = tmp_path / "ckpt-4.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr("adsp_mpi.store.checkpoint.SCHEMA_VERSION", 2)
+        write_checkpoint(path, parameters(), LAYOUT, 4, ATTRIBUTES, state())
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.parameters.tobytes() == parameters().tobytes()
+    assert (checkpoint.layout, checkpoint.version, checkpoint.attributes) == (LAYOUT, 4, ATTRIBUTES)
+    assert (checkpoint.state, checkpoint.schema) == (None, 2)
+    message = "checkpoint must be of schema 3 to resume from, got 2, which adsp_mpi 0.1 wrote, in "
+    with pytest.raises(TraceError, match=f"^{re.escape(message + repr(str(path)))}$"):
+        checkpoint.check_resumable(path)
+    flip_a_byte_of_the_state(path)
     with pytest.raises(TraceError, match=r"^checkpoint must match its check sum"):
         read_checkpoint(path)
 
@@ -171,7 +189,7 @@ def lose_an_array(path):
         (flip_a_bit, "match its check sum"),
         (flip_a_byte_of_the_state, "match its check sum"),
         (flip_a_byte_of_the_head, "match its check sum"),
-        (make_newer, "be of schema 2 or older"),
+        (make_newer, "be of schema 3 or older"),
         (make_foreign, "be a checkpoint of adsp_mpi"),
         (lose_an_array, "be a whole HDF5 file"),
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "match its check sum"),

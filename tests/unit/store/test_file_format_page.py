@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 
 from adsp_mpi.analysis.summary import SUMMARY
-from adsp_mpi.store import checkpoint
-from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION, TABLES
+from adsp_mpi.errors import TraceError
+from adsp_mpi.records import Table
+from adsp_mpi.store import checkpoint, trace_file
+from adsp_mpi.store.schema import ATTRIBUTES, FORMAT, SCHEMA_VERSION, TABLES, CommitStatus, PullKind
+from adsp_mpi.store.trace import Trace
+from adsp_mpi.store.trace_file import TraceFile
+from adsp_mpi.store.trace_reading import read_trace
+from adsp_mpi.sync import names, scheme_class
 
 PAGE = (Path(__file__).parents[3] / "docs" / "file-format.md").read_text(encoding="utf-8")
 
@@ -26,13 +32,51 @@ def table_under(heading):
     return [(first.strip("`"), *others) for first, *others in rows_under(heading)]
 
 
-@pytest.mark.parametrize("table", TABLES)
+SCHEMES = {name: scheme_class(name) for name in names()}
+OWN_TABLES = {name: Table(name, row) for scheme in SCHEMES.values() for name, row in scheme.tables.items()}
+ALL_TABLES = TABLES | dict(sorted(OWN_TABLES.items()))
+
+
+@pytest.mark.parametrize("table", ALL_TABLES)
 def test_the_page_shows_the_columns(table):
-    assert table_under(f"### /{table}") == [tuple(column) for column in TABLES[table]]
+    assert table_under(f"### /{table}") == [tuple(column) for column in ALL_TABLES[table].columns]
 
 
 def test_the_page_shows_every_table_and_no_other():
-    assert re.findall(r"^### /(\w+)$", PAGE, flags=re.MULTILINE) == list(TABLES)
+    assert re.findall(r"^### /(\w+)$", PAGE, flags=re.MULTILINE) == list(ALL_TABLES)
+
+
+@pytest.mark.parametrize("table", OWN_TABLES)
+def test_the_page_says_whose_a_table_is(table):
+    owners = [name.upper() for name, scheme in SCHEMES.items() if table in scheme.tables]
+    section = PAGE.split(f"\n### /{table}\n")[1]
+    assert section.lstrip().startswith(f"Only in runs of {' and '.join(owners)}: ")
+
+
+def test_the_page_shows_what_a_status_and_a_kind_of_pull_mean():
+    status = {column.name: column for column in TABLES["commits"].columns}["status"].description
+    how = {column.name: column for column in TABLES["pulls"].columns}["how"].description
+    assert [int(n) for n in re.findall(r"(?:^|, )(\d) ", status)] == list(CommitStatus)
+    assert all(f"{status_.value} {status_.name.lower()}" in status for status_ in CommitStatus)
+    assert [int(n) for n in re.findall(r"(?:^|, )(\d) ", how)] == list(PullKind)
+
+
+def test_the_page_shows_how_files_of_version_0_1_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "trace.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(trace_file, "SCHEMA_VERSION", 1)
+        with TraceFile(path, Trace({name: kind(1) for name, (kind, _) in ATTRIBUTES.items()})):
+            pass
+    with pytest.raises(TraceError) as error:
+        read_trace(path)
+    assert f"`{str(error.value).replace(str(path), 'PATH')}`" in PAGE.replace("\n", " ")
+    path = tmp_path / "ckpt-1.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "SCHEMA_VERSION", 2)
+        checkpoint.write_checkpoint(path, np.zeros(3, "float32"), (), 1, {}, {})
+    with pytest.raises(TraceError) as error:
+        checkpoint.read_checkpoint(path).check_resumable(path)
+    assert f"`{str(error.value).replace(str(path), 'PATH')}`" in PAGE.replace("\n", " ")
 
 
 def test_the_page_shows_the_attributes():

@@ -60,6 +60,18 @@ def test_one_with_a_state_can_be_demanded(folder):
     assert passed_over == (f"checkpoint must hold a state, got parameters alone in {str(folder.checkpoint(3))!r}",)
 
 
+def test_one_of_an_older_schema_has_parameters_and_nothing_to_resume_from(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("adsp_mpi.store.checkpoint.SCHEMA_VERSION", 2)
+        write(folder, 1, state={"n": 1})
+        write(folder, 2)  # the final one of a run that had ended
+    assert newest_checkpoint(folder).checkpoint.version == final_checkpoint(folder).version == 2
+    for newest in (2, 1):
+        with pytest.raises(TraceError, match=rf"^checkpoint must be of schema 3 to resume from, .*ckpt-{newest}\.h5'$"):
+            newest_checkpoint(folder, needs_state=True)
+        folder.checkpoint(2).unlink(missing_ok=True)
+
+
 def test_there_may_be_none(folder):
     assert newest_checkpoint(folder) == (None, ())
     with pytest.raises(TraceError, match="run must have a checkpoint of its final parameters, got none"):

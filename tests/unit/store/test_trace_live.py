@@ -6,7 +6,7 @@ import pytest
 from trace_rows import assert_rows_are_numbered
 
 from adsp_mpi.errors import TraceError
-from adsp_mpi.store import trace_file
+from adsp_mpi.store import trace_reading
 from adsp_mpi.store.trace_reading import read_trace
 
 WRITER = """
@@ -58,9 +58,9 @@ def flushes(monkeypatch):
             raise left.pop()
         return "trace"
 
-    monkeypatch.setattr(trace_file, "_read", locked)
-    monkeypatch.setattr(trace_file, "_read_beside_writer", read)
-    monkeypatch.setattr(trace_file, "_PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(trace_reading, "_read", locked)
+    monkeypatch.setattr(trace_reading, "_read_beside_writer", read)
+    monkeypatch.setattr(trace_reading, "_PAUSES_S", (0.0, 0.0, 0.0))
     return left
 
 

@@ -10,7 +10,7 @@ from disks import FULL, limited_files, small_disk
 from trace_rows import ATTRIBUTE_VALUES, add_rows, assert_rows_are_numbered, file_content, trace_with
 
 from adsp_mpi.errors import TraceError
-from adsp_mpi.store.schema import TABLES
+from adsp_mpi.store.schema import TABLES, EventRow
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.store.trace_file import TraceFile
 from adsp_mpi.store.trace_reading import read_trace
@@ -41,7 +41,7 @@ def test_the_rows_that_are_flushed_are_counted(path):
     with TraceFile(path, trace) as file:
         assert file.n_rows == rows(0)
         file.append()
-        trace.add("events", time_s=0.0, worker=3, kind="3", text="3")
+        trace.add(EventRow(0.0, 3, "3", "3"))
         assert file.n_rows == rows(3)
         file.append()
         assert file.n_rows == rows(3, events=4)

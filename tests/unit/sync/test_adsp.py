@@ -118,7 +118,7 @@ class Story:
         self._exact = [float(count) for count in commits]
         self.windows = []
 
-    def go_on(self, n_periods):
+    def resume(self, n_periods):
         """Go on for so many check periods, both ends included."""
         for tick in range(round(6 * n_periods) + 1):
             time_s = tick * PERIOD_S / 6
@@ -141,7 +141,7 @@ def curve(time_s):
 
 
 def test_a_search_starts_with_the_run_at_rate_one_and_ends_at_two_equally_good_rates():
-    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).go_on(6)
+    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).resume(6)
     assert story.tried == [(1, 1), (1, 2)]
     assert [window.decision for window in story.windows] == ["best so far", "no better by reward, rate 1 kept"]
     # the windows: rate 1 commits twice in two periods, rate 2 in one
@@ -150,7 +150,7 @@ def test_a_search_starts_with_the_run_at_rate_one_and_ends_at_two_equally_good_r
 
 
 def test_a_number_switches_the_search_off():
-    story = Story(adsp(commit_rate=3), lambda t: 2.0 + t, (0, 0, 0)).go_on(60)
+    story = Story(adsp(commit_rate=3), lambda t: 2.0 + t, (0, 0, 0)).resume(60)
     assert story.windows == []
 
 
@@ -180,7 +180,7 @@ def test_the_best_rate_is_adopted_from_the_searchs_end_on():
     def loss(time_s):  # rate 2 (from 120 s to 180 s) is best: the loss falls faster there
         return 3 - 0.001 * min(time_s, 120) - 0.02 * min(max(time_s - 120, 0), 60) - 0.002 * max(time_s - 180, 0)
 
-    story = Story(adsp(), loss, (0, 0, 0)).go_on(4)  # the search ends at 240 s
+    story = Story(adsp(), loss, (0, 0, 0)).resume(4)  # the search ends at 240 s
     assert story.tried == [(1, 1), (1, 2), (1, 3)]
     assert story.windows[-1].decision == "no better by slope, rate 2 kept"
     assert targets(story.scheme) == [2, 2, 2]
@@ -190,7 +190,7 @@ def test_the_best_rate_is_adopted_from_the_searchs_end_on():
 
 
 def test_the_rate_is_searched_anew_at_each_epoch():
-    story = Story(adsp(target_loss=0.3, epoch_s=600.0), curve, (0, 0, 0)).go_on(25)
+    story = Story(adsp(target_loss=0.3, epoch_s=600.0), curve, (0, 0, 0)).resume(25)
     starts = {window.search: window.time_s for window in reversed(story.windows)}
     assert starts == {1: 0, 2: 600, 3: 1200}
     assert next(rate for search, rate in story.tried if search == 2) == 1
@@ -198,7 +198,7 @@ def test_the_rate_is_searched_anew_at_each_epoch():
 
 def test_an_epoch_is_twenty_check_periods_as_in_the_paper():
     # 1200 s and 60 s
-    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).go_on(24)
+    story = Story(adsp(target_loss=0.3), curve, (0, 0, 0)).resume(24)
     assert {window.search: window.time_s for window in reversed(story.windows)} == {1: 0, 2: 1200}
 
 
@@ -207,7 +207,7 @@ def test_the_rate_is_searched_anew_when_the_loss_rose_by_30_percent_over_a_check
     def loss(time_s):
         return curve(min(time_s, 180)) * (rise if time_s > 400 else 1)
 
-    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).go_on(12)
+    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).resume(12)
     assert {window.search for window in story.windows} == set(range(1, n_searches + 1))
 
 
@@ -215,7 +215,7 @@ def test_a_slow_rise_is_no_divergence():
     def loss(time_s):  # 30 % in two periods
         return curve(min(time_s, 180)) * (1 + 0.3 * max(time_s - 180, 0) / 120)
 
-    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).go_on(5)
+    story = Story(adsp(target_loss=0.3), loss, (0, 0, 0)).resume(5)
     assert {window.search for window in story.windows} == {1}
 
 
@@ -223,13 +223,13 @@ def test_the_share_that_counts_as_divergence_is_an_option():
     def loss(time_s):
         return curve(min(time_s, 180)) * (1.2 if time_s > 400 else 1)
 
-    story = Story(adsp(target_loss=0.3, divergence=0.1), loss, (0, 0, 0)).go_on(12)
+    story = Story(adsp(target_loss=0.3, divergence=0.1), loss, (0, 0, 0)).resume(12)
     assert {window.search for window in story.windows} == {1, 2}
 
 
 def test_without_a_target_loss_the_search_aims_at_half_the_loss_it_starts_with():
-    given_it = Story(adsp(target_loss=curve(0.0) / 2), curve, (0, 0, 0)).go_on(4)
-    found_it = Story(adsp(), curve, (0, 0, 0)).go_on(4)
+    given_it = Story(adsp(target_loss=curve(0.0) / 2), curve, (0, 0, 0)).resume(4)
+    found_it = Story(adsp(), curve, (0, 0, 0)).resume(4)
     assert found_it.windows == given_it.windows
     assert found_it.windows[0].reward > 0
 

@@ -147,8 +147,11 @@ def _write_timeline(path: Path, found: Sequence[_Run]) -> None:
 
 
 def _joined_tables(found: Sequence[_Run]) -> list[Table]:
-    tables = {run.name: [*run_tables(run.trace, run.summary["target_loss"]), *run.local_models] for run in found}
-    return [joined(dict(zip(tables, kind, strict=True))) for kind in zip(*tables.values(), strict=True)]
+    kinds: dict[str, dict[str, Table]] = {}  # by name of the table, then of the run: schemes have tables of their own
+    for run in found:
+        for each in (*run_tables(run.trace, run.summary["target_loss"]), *run.local_models):
+            kinds.setdefault(each.name, {})[run.name] = each
+    return [joined(tables) for tables in kinds.values()]
 
 
 def _make_folder(path: Path | None) -> None:

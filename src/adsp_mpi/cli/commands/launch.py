@@ -64,7 +64,7 @@ def _say(text: str) -> None:
 
 
 def _planned(args: list[str]) -> tuple[Path, list[str]]:
-    """Return the run's folder, and arguments that begin the run the first time and go on with it every other time.
+    """Return the run's folder, and arguments that begin the run the first time and resume it every other time.
 
     Raises
     ------

@@ -50,7 +50,7 @@ def reproduce(
 ) -> None:
     """Repeat an experiment of the paper in virtual time, and leave one table and one figure.
 
-    Runs that are done are kept: the same command goes on where it was interrupted. With --real the table has the
+    Runs that are done are kept: the same command resumes it. With --real the table has the
     times of real runs beside those in virtual time.
     """
     if show:

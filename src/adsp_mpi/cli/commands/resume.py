@@ -1,4 +1,4 @@
-"""``resume``: go on with an interrupted run."""
+"""``resume``: resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def resume(
 ) -> None:
     """Go on with a run from its newest checkpoint that is whole.
 
-    A real run wants its ranks back: mpirun -n 5 python -m adsp_mpi resume runs/NAME; a simulated one goes on without
-    mpirun. With --set stop.KEY=VALUE a run goes on beyond its end.
+    A real run wants its ranks back: mpirun -n 5 python -m adsp_mpi resume runs/NAME; a simulated one is resumed without
+    mpirun. With --set stop.KEY=VALUE a run continues beyond its end.
     """
     ranks = context.find_object(Ranks)
     changes = read_tables(settings=settings or ())

@@ -16,7 +16,7 @@ from adsp_mpi.cli.options import (
     with_shorthands,
 )
 from adsp_mpi.cli.progress import progress
-from adsp_mpi.cli.resume_option import ResumeOption, to_go_on
+from adsp_mpi.cli.resume_option import ResumeOption, to_resume
 from adsp_mpi.engine.signals import StopRequest
 
 
@@ -35,7 +35,7 @@ def simulate(
     One process takes the real gradients and lets the configured devices pass their time.
     """
     job = read_job(config, with_shorthands(settings, workers, model, data_dir))
-    begun = to_go_on(job) if resume else None
+    begun = to_resume(job) if resume else None
     with StopRequest() as stop, progress("none" if quiet else how) as shown:
         if begun is None:
             result = api.simulate(job, observe=shown, say=shown.say, stop=stop)

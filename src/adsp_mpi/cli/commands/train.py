@@ -18,7 +18,7 @@ from adsp_mpi.cli.options import (
 )
 from adsp_mpi.cli.progress import progress
 from adsp_mpi.cli.ranks import Ranks
-from adsp_mpi.cli.resume_option import ResumeOption, to_go_on
+from adsp_mpi.cli.resume_option import ResumeOption, to_resume
 from adsp_mpi.engine.signals import StopRequest
 
 
@@ -39,7 +39,7 @@ def train(
     ranks = context.find_object(Ranks)
     assert ranks is not None, "only __main__ starts this command"
     job = read_job(config, with_shorthands(settings, None, model, data_dir))
-    begun = to_go_on(job, ranks.size - 1) if resume else None
+    begun = to_resume(job, ranks.size - 1) if resume else None
     with StopRequest() as stop, progress("none" if quiet else how) as shown:
         if begun is None:
             result = ranks.run(lambda world: api.train(job, world, observe=shown, say=shown.say, stop=stop))

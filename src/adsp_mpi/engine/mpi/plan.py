@@ -39,7 +39,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Refusal:
-    """There is nothing to do."""
+    """A run that rank 0 refuses."""
 
     message: str
     exit_status: int
@@ -57,8 +57,8 @@ class Training:
 
     Attributes
     ----------
-    time_s : device seconds at which the run goes on, 0 for a new one
-    starts : where each worker goes on; none for a new run
+    time_s : device seconds at which the run is resumed, 0 for a new one
+    starts : where each worker resumes; none for a new run
     """
 
     config: Config

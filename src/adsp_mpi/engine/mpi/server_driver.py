@@ -82,7 +82,7 @@ class ServerDriver:
         Raises
         ------
         StalledError
-            if a worker is lost and the run shall not go on without it; what there was then has been saved
+            if a worker is lost and the run shall not continue without it; its state has been saved
         """
         while self._present:
             n_commits = self._serve_commits()
@@ -94,7 +94,7 @@ class ServerDriver:
             self._rest(n_commits)
 
     def snapshot(self) -> Snapshot:
-        """Return what the run can go on from: everything the server knows, but no commit that it has not settled."""
+        """Return what the run can be resumed from: everything the server knows, but no commit that is held."""
         state = {"server": self._server.state()}
         return Snapshot(self._published.current.copy(), self._published.version, self._clock.now_s(), state)
 

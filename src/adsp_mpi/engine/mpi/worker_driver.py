@@ -150,7 +150,7 @@ class WorkerDriver:
         control = self._wait(lambda control: control.released >= request.number, f"to release commit {request.number}")
         self._released_version = control.version
         self._status.blocked_s += self._lap()
-        self._throttle.rebase()  # it may go on without a pull
+        self._throttle.rebase()  # its next step may follow without a pull
         return Reply(self._boundary_s, control)
 
     def _wait(self, is_answered: Callable[[Control], bool], what: str) -> Control:

@@ -36,7 +36,7 @@ class Answers:
         control.acknowledged, control.stop = number, stop
 
     def release(self, released: Iterable[Released], version: int) -> None:
-        """Let workers go on; they pull `version` or a later one."""
+        """Release workers; they pull `version` or a later one."""
         for worker, number, go, pull in released:
             self.changed.add(worker)
             control = self.controls[worker]
@@ -47,7 +47,7 @@ class Answers:
                 control.batch_size = go.batch_size
 
     def recall(self, workers: Iterable[int], version: int) -> None:
-        """Let workers give up their step and pull `version` or a later one."""
+        """Call workers back: they give up their step and pull `version` or a later one."""
         for worker in workers:
             control = self._change(worker)
             control.resync += 1

@@ -33,7 +33,7 @@ class Books:
     Attributes
     ----------
     statuses : what each worker last told about itself
-    stop_reason : None while the run goes on
+    stop_reason : None until the final version is published
     last_sample : the last loss sample, None before the first
     """
 

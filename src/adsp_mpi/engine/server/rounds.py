@@ -1,7 +1,7 @@
 """Which commits are held, settled and released: the books between a scheme and the server. No arrays, no rows.
 
 A commit is held from its arrival until a decision of the scheme settles it; a worker whose commits are settled is
-released when the scheme lets it go on. Whoever carries decisions out tells what became of them.
+released when the scheme allows its next step. Whoever carries decisions out tells what became of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Settled(NamedTuple):
 
 
 class Released(NamedTuple):
-    """A worker goes on after its commits up to `number`."""
+    """A worker may take its next step: its commits up to `number` are settled."""
 
     worker: int
     number: int
@@ -171,7 +171,7 @@ class Rounds:
     # ---- releases and calls --------------------------------------------------------------------------------------
 
     def release(self) -> list[Released]:
-        """Return who goes on: workers whose commits are settled and whom the scheme lets go on."""
+        """Return whom the scheme releases among the workers whose commits are settled."""
         books, view = self.books, self.view
         key = self._scheme.release_key(view)
         is_changed = key is None or key != self._release_key or books.is_over

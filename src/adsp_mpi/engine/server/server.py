@@ -101,7 +101,7 @@ class Server(Books):
         self._proceed()
 
     def on_bad_header(self, worker: int, number: int, wrong: str, now_s: float) -> None:
-        """Refuse what cannot be a commit of this worker: it forgets its update, pulls and goes on."""
+        """Refuse a commit whose header is invalid: its worker forgets the update and pulls."""
         self.view.now_s = now_s
         self._answers.acknowledge(worker, number, stop=False)
         self._ledger.refuse(worker, number, wrong, now_s, kind="bad header")
@@ -196,7 +196,7 @@ class Server(Books):
     # ---- inside ------------------------------------------------------------------------------------------------
 
     def _proceed(self) -> None:
-        """Carry out all that the scheme decides now: what becomes of commits, who goes on, who is called back."""
+        """Carry out all that the scheme decides now: what becomes of commits, who is released, who is called back."""
         settling = self._settling
         for decision in self._rounds.decisions():
             reason = settling.carry_out(decision)
@@ -227,7 +227,7 @@ class Server(Books):
         self._answers.retarget()
 
     def _release(self) -> None:
-        """Let go every worker whose commits are settled and whom the scheme lets go on."""
+        """Release the workers that the scheme lets take their next step."""
         self._answers.release(self._rounds.release(), self._published.version)
         if self._rounds.records:
             self._ledger.rows(self._rounds.records)

@@ -104,7 +104,7 @@ class Settling:
         return Update(payload, self._codec, weight, worker, steps, samples, view.version - base_version)
 
     def _refuse(self, key: Key) -> None:
-        """Answer a commit that is not finite; a worker whose commits go on like that is expelled."""
+        """Answer a commit that is not finite; a worker with several of them in a row is expelled."""
         settled, is_once_too_often = self._rounds.refused(key)
         self.settle(settled)
         self._ledger.refuse(*key, "its update is not finite", self._rounds.view.now_s)

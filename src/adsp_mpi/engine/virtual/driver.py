@@ -109,7 +109,7 @@ class VirtualDriver:
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """Return everything that decides how the run goes on; only between two events."""
+        """Return everything that the rest of the run depends on; only between two events."""
         state = {
             "queue": self._queue.state(),
             "link_free_s": self._transfers.link.free_s,
@@ -190,7 +190,7 @@ class VirtualDriver:
         self._wake(worker, 0.0)
 
     def _wake(self, worker: VirtualWorker, _: float) -> None:
-        """Let a blocked worker go on if it has been released."""
+        """Answer a blocked worker if it has been released."""
         if worker.awaited and worker.reply.control.released >= worker.awaited:
             worker.awaited = 0
             worker.status.blocked_s += self._queue.now_s - worker.since_s

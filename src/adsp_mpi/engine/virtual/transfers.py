@@ -114,7 +114,7 @@ class Transfers:
         self._queue.after(uplink_s, "launched", worker.index, request.commit.number)
 
     def release(self, worker: VirtualWorker) -> None:
-        """Let those exchanges go on whose commit has been released."""
+        """Begin the pull of those exchanges whose commit has been released."""
         released = worker.reply.control.released
         for number, exchange in worker.exchanges.items():
             if exchange.is_waiting and number <= released:

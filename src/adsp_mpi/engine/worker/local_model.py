@@ -101,7 +101,7 @@ class LocalModel:
         if pulled is not self.parameters:
             self.parameters[:] = pulled
         self._is_clear = True
-        self._rule.begin(self.parameters)
+        self._rule.begin(pulled)
 
     def rebase(self, pulled: Array, in_flight: int = 0) -> None:
         """W ← W + the last `in_flight` updates handed over + U."""
@@ -110,7 +110,7 @@ class LocalModel:
             self.parameters += self._updates[number % len(self._updates)]
         if not self._is_clear:
             self.parameters += self.update
-        self._rule.begin(self.parameters)
+        self._rule.begin(pulled)
 
     # ---- commits -----------------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ class HandIn:
 
 @dataclass(slots=True)
 class Release:
-    """Wait until the server lets the worker go on after commit `number`. Blocked."""
+    """Wait until the server releases commit `number`. Blocked."""
 
     number: int
 

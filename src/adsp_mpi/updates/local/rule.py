@@ -24,8 +24,8 @@ class LocalRule:
         self.n_parameters = n_parameters
         self.dtype = dtype
 
-    def begin(self, parameters: Array) -> None:
-        """Take note that w has just been pulled."""
+    def begin(self, pulled: Array) -> None:
+        """Take note of the W that w is based on from now on; `pulled` is valid during the call."""
 
     def step(self, parameters: Array, update: Array, gradient: Array, eta: float, is_first: bool) -> None:
         """Apply one gradient to w and U.

@@ -38,16 +38,14 @@ class Momentum(Sum):
         self._velocity = [] if velocity is None else [velocity.copy(), np.zeros_like(velocity)]
 
     def _step(self, current: Array, update: Array, eta: float, momentum: float, into: Array) -> tuple[bool, int]:
-        if momentum and not self._velocity:
-            self._velocity = [np.zeros_like(self._total), np.zeros_like(self._total)]
-        if not self._velocity:
+        if not (momentum or self._velocity):
             return super()._step(current, update, eta, momentum, into)
-        velocity, next_velocity = self._velocity
+        velocity, next_velocity = self._velocity or (np.zeros_like(self._total), np.zeros_like(self._total))
         scalar = self.dtype.type
         bits = kernels.bit_view(update)
         outcome = kernels.publish_momentum(
             current, velocity, update, bits, scalar(eta), scalar(momentum), next_velocity, into
         )
         if outcome[0]:
-            self._velocity.reverse()
+            self._velocity = [next_velocity, velocity]
         return outcome

@@ -47,12 +47,13 @@ class Sum(UpdateRule):
         return Merged(bool(is_finite), all_bits)
 
     def absorb(self, update: Update, rates: Rates) -> Merged:
-        """Add weight U to the buffer, unless it is not finite."""
-        if not np.isfinite(update.dense()).all():
-            return Merged(False, [0])
-        if self._absorbed is None:
-            self._absorbed = np.zeros_like(self._total)
-        return Merged(True, [self._add(update, self._absorbed)])
+        """Add weight U to the buffer, unless the sum is not finite."""
+        self._total[:] = 0 if self._absorbed is None else self._absorbed
+        bits = self._add(update, self._total)
+        is_finite = bool(np.isfinite(self._total).all())
+        if is_finite:
+            self._absorbed = self._total.copy()
+        return Merged(is_finite, [bits])
 
     def state(self) -> dict[str, Any]:
         """Return the buffer."""
