@@ -16,6 +16,7 @@ class RoundsDriver:
     ----------
     decisions : all that the scheme has decided, in order
     settled : what became of each commit, in order
+    released : all releases, in order
     waiting : workers that have committed and have not been released
     """
 
@@ -23,7 +24,7 @@ class RoundsDriver:
         self.scheme = scheme
         self.view = CountedView(n_workers, live=set(range(n_workers)))
         self.rounds = Rounds(scheme, self.view)
-        self.decisions, self.settled, self.waiting = [], [], set()
+        self.decisions, self.settled, self.released, self.waiting = [], [], [], set()
 
     @property
     def versions(self):
@@ -55,7 +56,12 @@ class RoundsDriver:
         for decision in self.rounds.decisions():
             self.decisions.append(decision)
             self.settled += self.carry_out(decision)
+        return self.release()
+
+    def release(self):
+        """Return whom the scheme lets go on, and whether after a pull."""
         released = self.rounds.release()
+        self.released += released
         self.waiting -= {each.worker for each in released}
         return {each.worker: each.pull for each in released}
 

@@ -14,6 +14,7 @@ from adsp_mpi.engine.mpi.window.server_end import ServerWindow, WindowParameters
 from adsp_mpi.engine.mpi.window.window import Window
 from adsp_mpi.engine.mpi.window.worker_end import SharedWorkerWindow, WorkerWindow
 from adsp_mpi.errors import StalledError
+from adsp_mpi.store.schema import Commit
 from adsp_mpi.updates.payload.codec import PayloadOptions
 from adsp_mpi.updates.payload.dense import Dense
 from adsp_mpi.updates.rules.sum import Sum
@@ -293,3 +294,32 @@ def pulls_of_shared_ends(n_pulls):
 def test_ends_that_share_a_window_pull_whole_versions():
     told = pulls_of_shared_ends(300)
     assert told is None or all(all(whole) and len(whole) == 300 for whole in told)
+
+
+def two_commits_taken_after(number):
+    """Let a worker put two commits before rank 0 looks, in a run resumed after `number`; return what rank 0 takes."""
+    with Window(COMM, dense(16), 2) as window:
+        if COMM.rank == 0:
+            own = ServerWindow(window)
+            own.begin_after(0, number)
+            COMM.Barrier()
+            COMM.Barrier()
+            taken = []
+            while own.new_commits():
+                commit, payload = own.take_commit(0)
+                taken.append((commit.number, float(payload[0])))
+            return COMM.bcast(taken)
+        COMM.Barrier()
+        own = WorkerWindow(window)
+        for following in (number + 1, number + 2):
+            numbers = (0, following, 0, 1, 1, 0.1, 0, True, 0.0, 0.0, 0, 0.0, 64)
+            own.put_commit(Commit(*numbers), np.full(16, following, np.float32))
+        COMM.Barrier()
+        return COMM.bcast(None)
+
+
+@pytest.mark.anympi
+@pytest.mark.parallel([2])
+@pytest.mark.parametrize("number", [0, 1, 2, 7])
+def test_two_commits_that_were_put_at_once_are_both_taken_in_order(number):
+    assert two_commits_taken_after(number) == [(number + 1, number + 1), (number + 2, number + 2)]

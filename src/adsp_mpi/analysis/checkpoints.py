@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from adsp_mpi.analysis.tables import Table, from_columns
 from adsp_mpi.errors import must
+from adsp_mpi.formulas.vectors import cosine, norm, relative_distance
 from adsp_mpi.store.checkpoint import Checkpoint
 
 Array = npt.NDArray[Any]
@@ -36,23 +36,6 @@ def checkpoint_tables(checkpoints: Mapping[str, Checkpoint], scores: Mapping[str
         if (each.layout, each.parameters.dtype) != (first.layout, first.parameters.dtype):
             raise must("checkpoints", f"of the same model as {first_label}", label)
     return [_overview(checkpoints, scores), _layers(checkpoints), _distances(checkpoints)]
-
-
-def norm(values: Array) -> float:
-    """Return ‖x‖₂, summed in double precision."""
-    return float(np.linalg.norm(values.astype(np.float64).ravel()))
-
-
-def relative_distance(a: Array, b: Array) -> float:
-    """Return ‖a − b‖/‖b‖; nan if b is nothing."""
-    size = norm(b)
-    return float(np.linalg.norm(a.astype(np.float64) - b)) / size if size else math.nan
-
-
-def cosine(a: Array, b: Array) -> float:
-    """Return the cosine of the angle between two vectors; nan if one is nothing."""
-    sizes = norm(a) * norm(b)
-    return float(a.astype(np.float64) @ b.astype(np.float64)) / sizes if sizes else math.nan
 
 
 def _overview(checkpoints: Mapping[str, Checkpoint], scores: Mapping[str, Scores]) -> Table:

@@ -107,13 +107,6 @@ def speeds_hz(trace: TraceView) -> Floats:
     return _ratio(last["steps"], last["compute_s"])
 
 
-def heterogeneity_degree(speeds: npt.ArrayLike) -> float:
-    """Return H: mean speed over lowest speed, of the workers that have one; nan if none has."""
-    known = np.asarray(speeds, float)
-    known = known[np.isfinite(known)]
-    return float(known.mean() / known.min()) if len(known) else float("nan")
-
-
 def commits_with(trace: TraceView, *statuses: CommitStatus) -> Columns:
     """Return the rows of table ``commits`` that have one of these statuses."""
     commits = trace.arrays("commits")

@@ -75,7 +75,7 @@ def comparison_table(summaries: Iterable[Mapping[str, Any]], style: Style = "pla
 
 
 def run_state(trace: TraceView, is_running: bool = False, is_finished: bool = True) -> str:
-    """Return whether a run goes on or has not come to its end; nothing for one that has.
+    """Return whether a run is still running or was not finished; nothing for one that was.
 
     Parameters
     ----------

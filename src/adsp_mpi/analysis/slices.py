@@ -9,8 +9,8 @@ long each worker had been blocked in all. From that:
 - a commit ends when the server saw it, a few wall milliseconds before the worker knows;
 - from then on the worker is blocked; the pull ends with the next first step. Where one changes to the other is only
   known in sum: pulls are cut so that what is left adds up to the recorded blocked time. So they are exact for a scheme
-  that lets a worker go on as soon as its commit is settled, and for pulls that take equally long;
-- what a worker did after its last commit left no trace, and a worker that went on after a restart begins anew, as one
+  that releases a worker as soon as its commit is settled, and for pulls that take equally long;
+- what a worker did after its last commit left no trace, and a worker of a resumed run begins anew, as one
   does of whose commit the server could not read the header.
 
 Where commits are under way beside steps, they are slices of lanes of their own:

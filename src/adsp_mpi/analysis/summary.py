@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from adsp_mpi.analysis import metrics
 from adsp_mpi.formulas.momentum import implicit_momentum, implicit_momentum_from_steps
+from adsp_mpi.formulas.vectors import heterogeneity_degree
 from adsp_mpi.store.schema import CommitStatus
 from adsp_mpi.store.trace import TraceView
 
@@ -74,7 +75,7 @@ def summarize(trace: TraceView, target_loss: float | None = None) -> dict[str, A
         "share.hidden": _known(metrics.hidden_share(trace)),
         "fidelity": _known(metrics.fidelity(trace)),
         "worst_overrun_ratio": _known(last["worst_overrun_ratio"].max()),
-        "heterogeneity": _known(metrics.heterogeneity_degree(metrics.speeds_hz(trace))),
+        "heterogeneity": _known(heterogeneity_degree(metrics.speeds_hz(trace))),
         "implicit_momentum": _momentum(
             implicit_momentum, metrics.commit_rates(trace), metrics.speeds_per_period(trace)
         ),

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from adsp_mpi.analysis.checkpoints import checkpoint_tables, norm, relative_distance
+from adsp_mpi.analysis.checkpoints import checkpoint_tables
 from adsp_mpi.analysis.local_models import Departure, departures_table, local_models_table
 from adsp_mpi.analysis.tables import Table
 from adsp_mpi.config.load import build_config
@@ -17,6 +17,7 @@ from adsp_mpi.engine.replay import Row, replay
 from adsp_mpi.engine.testbed import Testbed, assemble
 from adsp_mpi.engine.worker.local_model import LocalModel
 from adsp_mpi.errors import AdspError, TraceError
+from adsp_mpi.formulas.vectors import norm, relative_distance
 from adsp_mpi.store.checkpoint import Checkpoint, read_checkpoint
 from adsp_mpi.store.run_folder import RunFolder
 from adsp_mpi.store.trace import TraceView

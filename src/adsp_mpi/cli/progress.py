@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, TextIO
+from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from adsp_mpi.cli.terminal import STDERR, STDOUT, terminal_size
+from adsp_mpi.engine.messages import WorkerStatus
 from adsp_mpi.engine.server.server import Server
 from adsp_mpi.errors import must
 from adsp_mpi.sync.search.rate import SearchWindow
@@ -159,12 +160,13 @@ class LiveProgress(NoProgress):
 
 def progress_line(server: Server, now_s: float, rates: list[float]) -> str:
     """Return a run's state in one line."""
-    shares = [100 * share for share in _shares([_seconds(status) for status in server.statuses])]
+    shares = [100 * share for share in _shares(server.statuses)]
+    hidden = f"  hidden {shares[3]:.0f} %" if shares[3] else ""
     commits = server.view.commits
     return (
         f"{_state(server, now_s)}  steps {sum(status.steps for status in server.statuses)}"
         f"  commits {_span(commits)} each, {sum(rates) / len(rates):.1f} per period"
-        f"  compute {shares[0]:.0f} %  communication {shares[1]:.0f} %  blocked {shares[2]:.0f} %"
+        f"  compute {shares[0]:.0f} %  communication {shares[1]:.0f} %  blocked {shares[2]:.0f} %{hidden}"
     )
 
 
@@ -173,10 +175,12 @@ def progress_table(server: Server, now_s: float, rates: list[float], label: str 
     note = searching(server.last_row)
     title = f"{label}: " if label else ""
     table = Table(title=title + _state(server, now_s), caption=note, title_justify="left", caption_justify="left")
-    for heading in ("worker", "steps", "commits", "per period", "compute", "comm.", "blocked"):
+    are_hidden = any(status.hidden_s for status in server.statuses)
+    kinds = ("compute", "comm.", "blocked", *(("hidden",) if are_hidden else ()))
+    for heading in ("worker", "steps", "commits", "per period", *kinds):
         table.add_column(heading, justify="right")
     for worker, status in enumerate(server.statuses):
-        shares = (f"{100 * share:.0f} %" for share in _shares([_seconds(status)]))
+        shares = (f"{100 * share:.0f} %" for share in _shares([status])[: len(kinds)])
         counts = str(status.steps), str(server.view.commits[worker]), f"{rates[worker]:.1f}"
         table.add_row(str(worker), *counts, *shares)
     return table
@@ -199,15 +203,12 @@ def _state(server: Server, now_s: float) -> str:
     return f"{now_s:7.1f} s  version {server.version}  {losses}"
 
 
-def _seconds(status: Any) -> tuple[float, ...]:
-    return status.compute_s, status.communication_s, status.blocked_s, status.other_s
-
-
-def _shares(seconds: list[tuple[float, ...]]) -> list[float]:
-    """Return the shares of compute, communication and blocked in all that is booked."""
-    sums = [math.fsum(column) for column in zip(*seconds, strict=True)]
-    total = math.fsum(sums) or math.inf
-    return [value / total for value in sums[:3]]
+def _shares(statuses: Sequence[WorkerStatus]) -> list[float]:
+    """Return the shares of compute, communication, blocked and hidden in all that is booked; hidden is part of none."""
+    seconds = [(s.compute_s, s.communication_s, s.blocked_s, s.hidden_s, s.other_s) for s in statuses]
+    *sums, other_s = (math.fsum(column) for column in zip(*seconds, strict=True))
+    total = math.fsum([*sums[:3], other_s]) or math.inf
+    return [value / total for value in sums]
 
 
 def _span(counts: list[int]) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from adsp_mpi.devices.device import Device
 from adsp_mpi.devices.options import DeviceOptions, Drift, WorkerDevice
 from adsp_mpi.errors import ConfigError, must
+from adsp_mpi.formulas import vectors
 
 T = TypeVar("T")
 
@@ -71,14 +72,8 @@ def profile_size(options: DeviceOptions) -> int | None:
 
 
 def heterogeneity_degree(devices: Sequence[Device], now_s: float = 0.0) -> float:
-    """Return H = mean speed over lowest speed at `now_s`, without jitter and slow spells.
-
-    Notes
-    -----
-    Source: the plots of Hu et al. 2020.
-    """
-    speeds = [1 / (device.step_time_s * device.drift_factor(now_s)) for device in devices]
-    return sum(speeds) / len(speeds) / min(speeds)
+    """Return H = mean speed over lowest speed at `now_s`, without jitter and slow spells."""
+    return vectors.heterogeneity_degree([1 / (each.step_time_s * each.drift_factor(now_s)) for each in devices])
 
 
 def _step_times_s(options: DeviceOptions, n_workers: int, reference_step_s: float | None) -> list[float]:

@@ -55,10 +55,12 @@ class BatchTuning(Scheme):
 
     def on_tick(self, time_s: float, view: View) -> Iterable[object]:
         """At a check, choose batches anew."""
-        yield from super().on_tick(time_s, view)
-        if not self.setting.is_past(time_s, self._next_check_s):
-            return
-        self._next_check_s = time_s + self.setting.check_period_s
+        if self.setting.is_past(time_s, self._next_check_s):
+            self._next_check_s = time_s + self.setting.check_period_s
+            self._choose(view)
+        return super().on_tick(time_s, view)
+
+    def _choose(self, view: View) -> None:
         for worker, measured_s in enumerate(view.sample_times_s):
             if measured_s > 0:
                 self._sample_times_s[worker] = measured_s

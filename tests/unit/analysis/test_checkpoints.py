@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from adsp_mpi.analysis.checkpoints import checkpoint_tables, cosine, norm, relative_distance
+from adsp_mpi.analysis.checkpoints import checkpoint_tables
 from adsp_mpi.analysis.local_models import Departure, departures_table, local_models_table
 from adsp_mpi.errors import ConfigError
+from adsp_mpi.formulas.vectors import cosine, norm, relative_distance
 from adsp_mpi.store.checkpoint import Checkpoint, LayoutEntry
 
 LAYOUT = (LayoutEntry("w", 0, (1, 2)), LayoutEntry("b", 2, (2,)))

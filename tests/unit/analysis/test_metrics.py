@@ -5,6 +5,7 @@ import pytest
 from traces import add, empty_trace, pull, two_workers, with_everything
 
 from adsp_mpi.analysis import metrics
+from adsp_mpi.formulas.vectors import heterogeneity_degree
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.store.trace_file import TraceFile
 from adsp_mpi.store.trace_reading import read_trace
@@ -109,10 +110,10 @@ def test_speeds():
 
 
 def test_heterogeneity_degree():
-    assert metrics.heterogeneity_degree([5, 1.25]) == 2.5
-    assert metrics.heterogeneity_degree([1, 1, 1 / 3]) == pytest.approx(7 / 3)  # the paper's 1:1:3
-    assert metrics.heterogeneity_degree([2, np.nan, 2]) == 1
-    assert np.isnan(metrics.heterogeneity_degree([np.nan]))
+    assert heterogeneity_degree([5, 1.25]) == 2.5
+    assert heterogeneity_degree([1, 1, 1 / 3]) == pytest.approx(7 / 3)  # the paper's 1:1:3
+    assert heterogeneity_degree([2, np.nan, 2]) == 1
+    assert np.isnan(heterogeneity_degree([np.nan]))
 
 
 def test_staleness():

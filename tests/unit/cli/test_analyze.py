@@ -13,6 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import tomli_w
+from runs import log_of
 
 from adsp_mpi import simulate
 from adsp_mpi.cli.app import run
@@ -22,6 +24,8 @@ from adsp_mpi.engine.testbed import assemble
 from adsp_mpi.store.checkpoint import write_checkpoint
 from adsp_mpi.store.trace import Trace
 from adsp_mpi.store.trace_file import TraceFile
+from adsp_mpi.store.trace_reading import read_trace
+from adsp_mpi.sync import scheme_class
 
 TABLES = {"totals", "workers", "commits", "periods", "staleness", "search", "predictions", "events", "loss"}
 
@@ -130,7 +134,8 @@ def test_folders_of_one_name_are_told_apart(run_folder, tmp_path, capsys):
 @pytest.mark.parametrize("configuration", ["scheme =", "stop = 3", "[stop]\ntarget_loss = 'low'"])
 def test_a_trace_without_its_configuration_is_one_line(run_folder, finished, capsys, configuration):
     (run_folder / "trace.h5").unlink()
-    with TraceFile(run_folder / "trace.h5", Trace(finished.trace.attributes | {"configuration": configuration})):
+    trace = Trace(finished.trace.attributes | {"configuration": configuration}, own=scheme_class("adsp").tables)
+    with TraceFile(run_folder / "trace.h5", trace):
         pass
     assert run(["analyze", str(run_folder)]) == 2
     assert capsys.readouterr().err.startswith("adsp_mpi: trace must hold configuration and environment, got ")
@@ -142,6 +147,73 @@ def test_a_trace_of_workers_that_it_does_not_know_is_one_line(run_folder, capsys
         file["commits/worker"][3] = worker
     assert run(["analyze", str(run_folder)]) == 2
     assert capsys.readouterr().err.startswith("adsp_mpi: trace must know its workers, got others in commits of ")
+
+
+def lose_a_column(group):
+    del group["reward"]
+
+
+def lose_the_table(group):
+    del group.file["schedule"]
+
+
+def make_text_of_times(group):
+    del group["time_s"]
+    group["time_s"] = ["soon"]
+
+
+@pytest.mark.parametrize("damage", [lose_a_column, lose_the_table, make_text_of_times])
+def test_a_trace_without_the_tables_of_its_scheme_is_one_line(run_folder, capsys, damage):
+    with h5py.File(run_folder / "trace.h5", "r+") as file:
+        damage(file["schedule"])
+    assert run(["analyze", str(run_folder)]) == 2
+    expected = "adsp_mpi: trace must have table schedule as adsp writes it, got other columns in "
+    assert capsys.readouterr().err.startswith(expected)
+
+
+def test_tables_of_a_scheme_that_is_not_installed_are_shown(run_folder, capsys):
+    with h5py.File(run_folder / "trace.h5", "r+") as file:
+        file.attrs["scheme"] = "mine"
+        file["schedule"].move("reward", "gain")
+        file.move("schedule", "mine")
+    assert run(["analyze", str(run_folder)]) == 0
+    assert "\nTable mine of mine" in capsys.readouterr().out
+    with h5py.File(run_folder / "trace.h5", "r+") as file:
+        make_text_of_times(file["mine"])
+    assert run(["analyze", str(run_folder)]) == 2
+    assert capsys.readouterr().err.startswith("adsp_mpi: trace must have times from 0 to 1e+07 check periods, got ")
+
+
+def test_tables_of_schemes_are_written_beside_those_of_all(run_folder, tmp_path):
+    config: dict[str, Any] = {"model": {"name": "softmax"}, "sync": {"scheme": "adacomm", "tau": 8}}
+    other = simulate({**config, "stop": {"max_time_s": 3.0}, "output": {"dir": str(tmp_path), "name": "other"}})
+    assert run(["analyze", str(run_folder), str(other.folder), "--csv", str(tmp_path / "csv")]) == 0
+    assert {path.stem for path in (tmp_path / "csv").iterdir()} == TABLES | {"tau", "comparison"}
+    assert {row["run"] for row in rows(tmp_path / "csv" / "tau.csv")} == {"other"}
+    assert {row["run"] for row in rows(tmp_path / "csv" / "loss.csv")} == {"copied", "other"}
+
+
+def test_a_run_that_hides_its_commits_is_shown_as_one(tmp_path, capsys):
+    path = tmp_path / "timeline.json"
+    sync = {"scheme": "asp", "overlap": True, "in_flight": 2}
+    payload = {"payload": {"codec": "float16"}, "output": {"dir": str(tmp_path)}}
+    tables = {"model": {"name": "softmax"}, "devices": {"latency_s": 0.05}, "stop": {"max_time_s": 2.0}}
+    file = tmp_path / "run.toml"
+    file.write_text(tomli_w.dumps({**tables, **payload, "sync": sync}), encoding="utf-8")
+    assert run(["simulate", "--config", str(file), "--workers", "2"]) == 0
+    closing = capsys.readouterr().out
+    assert "hidden %  fidelity %" in closing
+    (folder,) = (each for each in tmp_path.iterdir() if each.is_dir())
+    assert run(["analyze", str(folder), "--timeline", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "hidden %  fidelity %" in out
+    totals = {line.split()[0]: line.split()[1] for line in out.splitlines() if line.startswith(("share.", "bytes."))}
+    assert float(totals["share.hidden"]) > 0.3
+    log = read_trace(folder / "trace.h5").arrays("commits")
+    assert int(totals["bytes.committed"]) == len(log["number"]) * 650 * 2  # two bytes for each parameter
+    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    threads = [each["args"]["name"] for each in events if each["name"] == "thread_name"]
+    assert threads[1:3] == ["worker 0", "worker 0: in flight"]
 
 
 # ---- checkpoints alone -------------------------------------------------------------------------------------------
@@ -219,15 +291,15 @@ def test_local_models_are_those_of_the_replay(run_folder, finished, tmp_path, ca
     testbed = assemble(config, 4)
 
     def watch(row, local_model, parameters):
-        if row.worker == 0:
+        if row.commit.worker == 0:
             distance = np.linalg.norm(local_model.parameters.astype(float) - parameters)
             update = np.linalg.norm(local_model.update.astype(float))
-            seen[row.number] = (
+            seen[row.commit.number] = (
                 local_model.parameters.copy(),
                 *(np.array([update, distance]) / np.linalg.norm(parameters)),
             )
 
-    replay(testbed, finished.trace.arrays("commits"), watch)
+    replay(testbed, log_of(finished.trace), watch)
     parameters, update, distance = seen[max(seen)]
     assert float(workers[0]["last ‖U‖/‖W‖"]) == pytest.approx(update, rel=1e-6)
     assert float(workers[0]["last ‖w−W‖/‖W‖"]) == pytest.approx(distance, rel=1e-6)

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from adsp_mpi.cli.progress import CommitRates, LiveProgress, NoProgress, PlainProgress, progress
+from adsp_mpi.cli.progress import CommitRates, LiveProgress, NoProgress, PlainProgress, progress, progress_line
 from adsp_mpi.engine.messages import WorkerStatus
 from adsp_mpi.records import LossSample
 from adsp_mpi.sync.search.rate import SearchWindow
+from adsp_mpi.sync.search.tau import TauChoice
 
 WINDOW = SearchWindow(1, 0.0, 10.0, 2.0, 2.0, 7, 1.0, 1.0, 0.1, 0.5, -0.1, True, "best so far")
 
@@ -79,6 +80,27 @@ def test_plain_lines_tell_each_window_of_the_search_once():
     plain(shown, 12.0)
     expected = "adsp:    11.0 s  rate search 1: 2 per period, 0.0 to 10.0 s: best so far\n"
     assert stream.getvalue() == expected
+
+
+def test_plain_lines_tell_each_choice_of_tau_and_no_row_that_nobody_knows():
+    stream, shown = io.StringIO(), server()
+    plain = PlainProgress(stream, clock=Clock())
+    for row in (TauChoice(11.0, 20, 1.5, "tau_0, found"), object()):
+        shown.last_row = row
+        plain(shown, 11.0)
+    assert stream.getvalue() == "   11.0 s  tau 20: tau_0, found\n"
+
+
+def test_hidden_time_is_shown_where_there_is_some():
+    shown, stream = server(), io.StringIO()
+    shown.statuses[0].hidden_s = 4.0
+    assert progress_line(shown, 10.0, [3.0, 3.0]).endswith("  blocked 5 %  hidden 20 %")
+    with LiveProgress(Console(file=stream, force_terminal=True, width=100, height=30, no_color=True)) as live:
+        live(shown, 10.0)
+    text = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", stream.getvalue())
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
+    assert [row[-2:] for row in rows[:2]] == [["10 %", "40 %"], ["0 %", "0 %"]]
+    assert re.search(r"blocked +┃ +hidden", text)
 
 
 def test_the_first_look_has_nothing_to_divide_by():

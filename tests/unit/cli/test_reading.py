@@ -17,11 +17,23 @@ def environment_of_the_run(finished, monkeypatch):
 
 
 def break_log(folder, column, change, row=5):
+    """Change a value of a commit; return its worker, its number and the version it made."""
     with h5py.File(folder / "trace.h5", "r+") as file:
         values = file["commits"][column][:]
         values[row] = change(values[row])
         file["commits"][column][:] = values
         return int(file["commits/worker"][row]), int(file["commits/number"][row]), int(file["commits/version"][row])
+
+
+def break_pull(folder, version, row=5):
+    """Change the version that was pulled for a commit; return what `break_log` does."""
+    with h5py.File(folder / "trace.h5", "r+") as file:
+        commits, pulls = ({name: file[table][name][:] for name in file[table]} for table in ("commits", "pulls"))
+        worker, number = commits["worker"][row], commits["number"][row]
+        is_its = (pulls["worker"] == worker) & (pulls["number"] == number)
+        assert is_its.sum() == 1
+        file["pulls/version"][:] = np.where(is_its, version, pulls["version"])
+        return int(worker), int(number), int(commits["version"][row])
 
 
 def cut_log(folder, n_rows):
@@ -73,7 +85,7 @@ def test_replay_sees_the_end_missing(run_folder, capsys, finished):
 
 @pytest.mark.parametrize("base", [77, -3])
 def test_replay_sees_a_base_that_was_never_made(run_folder, capsys, base):
-    worker, number, version = break_log(run_folder, "base_version", lambda _: base)
+    worker, number, version = break_pull(run_folder, base)
     assert run(["replay", str(run_folder)]) == 1
     assert capsys.readouterr().out == f"different: first in commit {number} of worker {worker}, version {version}\n"
 

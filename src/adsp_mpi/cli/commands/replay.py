@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from adsp_mpi.cli.options import RunsArgument
 from adsp_mpi.config.load import build_config
 from adsp_mpi.engine.replay import Replayed
 from adsp_mpi.engine.replay import replay as carry_out
 from adsp_mpi.engine.testbed import assemble
+from adsp_mpi.formulas.vectors import relative_distance
 from adsp_mpi.runs.reading import recorded
 from adsp_mpi.store.checkpoint import Checkpoint
 from adsp_mpi.store.environment import differences, environment
@@ -75,12 +74,6 @@ def difference(replayed: Replayed, checkpoint: Checkpoint) -> str:
     if replayed.version != checkpoint.version:
         return f"the commit log ends at version {replayed.version}, the checkpoint is of version {checkpoint.version}"
     return f"every update is the recorded one, but the parameters of version {checkpoint.version} are not"
-
-
-def relative_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Return the distance of two parameter vectors over the norm of the second."""
-    norm = float(np.linalg.norm(b.astype(np.float64)))
-    return float(np.linalg.norm(a.astype(np.float64) - b)) / (norm or 1.0)
 
 
 def _bits_equal(replayed: Replayed, checkpoint: Checkpoint) -> bool:

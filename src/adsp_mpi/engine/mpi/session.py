@@ -85,6 +85,7 @@ def lead(
                 server.resume(start.parameters, start.state["server"], time_s)
                 trace.add(EventRow(time_s, SERVER, "resumed", f"from version {start.version}"))
             for worker, control in enumerate(server.controls):
+                own.begin_after(worker, control.acknowledged)
                 own.write_control(worker, control)
             clock = start_clock(comm, testbed, time_s)
             driver = ServerDriver(server, published, own, evaluator, clock, _patience(testbed), recorder)

@@ -76,6 +76,11 @@ class ServerWindow:
         self._words[3] = end
         self._win.Sync()
 
+    def begin_after(self, worker: int, number: int) -> None:
+        """Expect commits of a worker after `number`, the last one that was settled before the run was resumed."""
+        self._sequences[worker] = self._seen[worker] = number
+        self._win.Sync()
+
     def new_commits(self) -> list[int]:
         """Return the workers whose slot holds a commit not seen yet; every scan starts with another worker."""
         self._win.Sync()
