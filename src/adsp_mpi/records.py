@@ -78,6 +78,6 @@ class LossSample:
     time_s: Annotated[float, About("time of the parameters that were evaluated", "s")]
     version: Annotated[int, About("their version")]
     steps: Annotated[int, About("steps of all workers until then")]
-    commits: Annotated[int, About("commits merged until then")]
+    commits: Annotated[int, About("commits merged or absorbed until then")]
     loss: Annotated[float, About("global loss: mean over the validation split")]
     accuracy: Annotated[float, About("share of the validation split classified correctly")]

@@ -100,7 +100,7 @@ class Outcome:
 
 def sample_loss(testbed: Testbed, server: Server, parameters: Array, now_s: float) -> LossSample:
     """Return the global loss of the current version, whose `parameters` are given."""
-    return LossSample(now_s, server.version, server.totals.steps, server.totals.merged, *testbed.evaluate(parameters))
+    return LossSample(now_s, server.version, server.totals.steps, server.totals.applied, *testbed.evaluate(parameters))
 
 
 def final_outcome(

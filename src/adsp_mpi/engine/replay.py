@@ -95,6 +95,7 @@ class _Replay:
         self._locals = [testbed.local_model(worker, scheme) for worker in range(testbed.n_workers)]
         self._bases = _Bases(rows)
         self._bases.keep(0, self._published.current)
+        self._versions = [-1] * testbed.n_workers  # that each worker has pulled last
         self._first_difference: Row | None = None
 
     def run(self) -> Replayed:
@@ -118,6 +119,10 @@ class _Replay:
         local = self._locals[commit.worker]
         local.number = commit.number
         pulls = {mark.step: mark for mark in commit.pulls}
+        base = pulls[commit.first_step].version if commit.first_step in pulls else self._versions[commit.worker]
+        if base != commit.base_version:
+            self._first_difference = self._first_difference or row
+        self._versions[commit.worker] = commit.pulls[-1].version if commit.pulls else base
         local.step_index = commit.first_step
         end = commit.first_step + commit.steps
         for step in range(commit.first_step, end):

@@ -51,7 +51,7 @@ class _Watcher(Recorder):
         start_s, first_s = self._start
         wall_s = time.perf_counter() - start_s
         self.steps_per_s = sum(status.steps for status in server.statuses) / now_s
-        self.commits_per_s = server.totals.merged / now_s
+        self.commits_per_s = server.totals.applied / now_s
         self.wall_per_s = wall_s / (now_s - first_s)
         if wall_s > PROBE_S:
             raise _EnoughError

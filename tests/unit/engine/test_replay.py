@@ -70,6 +70,14 @@ def test_any_two_neighbours_swapped_are_noticed(run):
         assert not is_replayed(config, 3, result, reordered(log, order)), first
 
 
+def test_one_base_version_that_is_off_is_noticed_in_any_row(run, overlapped):
+    for config, result in (run, overlapped):
+        log = log_of(result.trace)
+        for row in np.flatnonzero(log["commits"]["status"] == CommitStatus.MERGED):
+            base = int(log["commits"]["base_version"][row])
+            assert not is_replayed(config, 3, result, changed(log, "commits", row, base_version=base + 1)), row
+
+
 def test_one_step_more_is_noticed_in_any_row(run):
     config, result = run
     log = log_of(result.trace)

@@ -144,7 +144,7 @@ class ServerDriver:
 
     def _take_samples(self) -> None:
         if self._server.take_sample_request():
-            version, steps, commits = self._published.version, self._server.totals.steps, self._server.totals.merged
+            version, steps, commits = self._published.version, self._server.totals.steps, self._server.totals.applied
             self._evaluator.start(self._published.current, self._clock.now_s(), version, steps, commits)
         sample = self._evaluator.result()
         if sample is not None:

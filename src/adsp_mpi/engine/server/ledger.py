@@ -30,6 +30,11 @@ class Totals:
     refused: int = 0
     measured: list[tuple[int, int, float]] = field(default_factory=list)  # of each worker, at the last measurement
 
+    @property
+    def applied(self) -> int:
+        """Commits merged or absorbed."""
+        return self.merged + self.absorbed
+
 
 class Ledger:
     """Write down what is settled, and what happens.
