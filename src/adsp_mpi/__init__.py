@@ -9,5 +9,5 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 from adsp_mpi.api import resume, resume_simulation, simulate, train  # noqa: E402
 from adsp_mpi.errors import AdspError, ConfigError, StalledError, TraceError  # noqa: E402
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["AdspError", "ConfigError", "StalledError", "TraceError", "resume", "resume_simulation", "simulate", "train"]
