@@ -59,9 +59,11 @@ def check_decision(decision: Decision, view: View) -> None:
     Raises
     ------
     ValueError
-        if a commit is not held or named twice, or one of its worker's that came before it is left
+        if a commit is not held or named twice, one of its worker's that came before it is left, or weights are missing
     """
     keys: Sequence[Key] = decision.keys if isinstance(decision, Merge) else (decision.key,)
+    if isinstance(decision, Merge) and decision.weights is not None and len(decision.weights) != len(keys):
+        raise ValueError(f"a scheme must weigh each of {len(keys)} commits, got {list(decision.weights)}")
     held = view.held
     if len(keys) == 1 and keys[0] in held and view.n_held[keys[0][0]] == 1:
         return

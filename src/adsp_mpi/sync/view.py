@@ -59,6 +59,7 @@ class View:
     version: int = 0  # the last one published
     now_s: float = 0.0  # time of the event that the scheme is asked about
     published_s: float = -math.inf  # when the last version was published
+    n_absorbed: int = 0  # commits in the update rule's buffer, which the next version will hold
     live: set[int] = field(default_factory=set)
     commits: list[int] = field(default_factory=list)  # merged or absorbed, per worker: the worker's clock
     step_times_s: list[float] = field(default_factory=list)  # mean of the last check period; nan if not known

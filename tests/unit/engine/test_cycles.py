@@ -222,20 +222,9 @@ def test_pull_then_push_commits_what_worker_and_server_make_together():
 class Buffered(Asp):
     """Every third commit makes a version of itself and the two that were absorbed before it."""
 
-    def __init__(self, options, setting):
-        super().__init__(options, setting)
-        self._n = 0
-
     def decide(self, view):
-        for n, key in enumerate(list(view.held), start=self._n + 1):
-            yield Merge([key], [1 / 3]) if n % 3 == 0 else Absorb(key, 1 / 3)
-
-    def on_commit(self, held, view):
-        return ()
-
-    def on_release(self, worker, go, view):
-        self._n += 1
-        return ()
+        for key in list(view.held):
+            yield Merge([key], [1 / 3]) if view.n_absorbed == 2 else Absorb(key, 1 / 3)
 
 
 def test_absorbed_commits_go_into_a_later_version_and_free_their_slot():

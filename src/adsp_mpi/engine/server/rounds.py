@@ -144,6 +144,7 @@ class Rounds:
         view, keys = self.view, decision.keys
         view.version += 1
         view.published_s = view.now_s
+        view.n_absorbed = 0
         if decision.weights is None:
             settled = [self._settle(key, _MERGED) for key in keys]
         else:
@@ -158,6 +159,7 @@ class Rounds:
 
     def absorbed(self, decision: Absorb) -> Settled:
         """Take note that a commit is in the update rule's buffer."""
+        self.view.n_absorbed += 1
         return self._settle(decision.key, _ABSORBED, decision.weight)
 
     def dropped(self, decision: Drop) -> Settled:

@@ -145,7 +145,7 @@ class Server(Books):
         if reason := self._ending.by_loss(sample.loss):
             self.stop(now_s, reason)
         else:
-            self._recall()
+            self._proceed()
 
     def record_workers(self, now_s: float) -> None:
         """Record what the workers last told about themselves: every check period and at the end."""
@@ -220,7 +220,7 @@ class Server(Books):
         if is_record_due:
             self._ledger.workers(self.statuses, self.controls, self.view, now_s)
             clock.next_record_s += self._tick_s * TICKS_PER_CHECK_PERIOD
-        self._recall()
+        self._proceed()
 
     def _retarget(self) -> None:
         self._published.rates = Rates(self._published.rates.eta, self._scheme.momentum(self.view))
@@ -229,14 +229,19 @@ class Server(Books):
     def _release(self) -> None:
         """Release the workers that the scheme lets take their next step."""
         self._answers.release(self._rounds.release(), self._published.version)
-        if self._rounds.records:
-            self._ledger.rows(self._rounds.records)
-            self._rounds.records.clear()
+        self._record()
 
     def _recall(self) -> None:
         """Tell those to give up their step whom the scheme calls back."""
         if workers := self._rounds.recalled():
             self._answers.recall(workers, self._published.version)
+            self._record()
+
+    def _record(self) -> None:
+        """Write down the rows that the scheme wants recorded."""
+        if self._rounds.records:
+            self._ledger.rows(self._rounds.records)
+            self._rounds.records.clear()
 
     def _expel(self, worker: int) -> None:
         self._answers.stop([worker])
