@@ -75,7 +75,6 @@ class RoundsDriver:
         match decision:
             case Merge():
                 settled = self.rounds.merged(decision)
-                self.rounds.end_round()
                 return settled
             case Absorb():
                 return [self.rounds.absorbed(decision)]

@@ -70,7 +70,7 @@ class Trace:
 
     def adder(self, name: str) -> Callable[[tuple[Any, ...]], None]:
         """Return what appends a tuple of all columns' values to a table: for commits, which come by the thousand."""
-        return lambda values: self._rows[name].append(values)
+        return self._rows[name].append
 
     def arrays(self, table: str) -> Columns:
         """Return one array per column of the rows held."""
@@ -78,7 +78,8 @@ class Trace:
 
     def take(self, table: str) -> list[tuple[Any, ...]]:
         """Return the rows held, in column order, and forget them."""
-        rows, self._rows[table] = self._rows[table], []
+        rows = self._rows[table].copy()
+        self._rows[table].clear()  # the same list: `adder` has handed it out
         self._n_taken[table] += len(rows)
         return rows
 

@@ -42,19 +42,18 @@ class CountedView(View):
         if self.n_held[worker] == 1 and worker in self.live:
             self.n_holders += 1
 
-    def let_go(self, key: Key) -> Held:
-        """Take note that a commit is settled."""
+    def settle(self, key: Key, is_used: bool) -> Held:
+        """Take note that a commit is settled; one that was merged or absorbed moves its worker's clock."""
         worker = key[0]
-        self.n_held[worker] -= 1
-        if not self.n_held[worker] and worker in self.live:
+        is_live = worker in self.live
+        n_held = self.n_held[worker] = self.n_held[worker] - 1
+        if not n_held and is_live:
             self.n_holders -= 1
+        if is_used:
+            if is_live and self._n_slowest and self.commits[worker] == self._slowest:
+                self._n_slowest -= 1
+            self.commits[worker] += 1
         return self.held.pop(key)
-
-    def count_commit(self, worker: int) -> None:
-        """Take note that a commit was merged or absorbed."""
-        is_slowest = self._n_slowest > 0 and self.commits[worker] == self._slowest and worker in self.live
-        self.commits[worker] += 1
-        self._n_slowest -= is_slowest
 
     def rejoin(self, workers: Iterable[int]) -> None:
         """Take note that workers are there again, without a held commit."""

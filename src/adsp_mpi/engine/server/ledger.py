@@ -51,9 +51,9 @@ class Ledger:
         self.last_row: object = None
         self.totals = Totals(measured=[(0, 0, 0.0)] * n_workers)
 
-    def settle(self, settled: Settled, commit: Commit, rates: Rates, n_rounds: int, bits: int, now_s: float) -> None:
+    def settle(self, settled: Settled, commit: Commit, rates: Rates, bits: int, now_s: float) -> None:
         """Write down what became of a commit."""
-        held, status, weight, version, staleness, reason = settled
+        held, status, weight, version, staleness, n_rounds, reason = settled
         totals = self.totals
         if status is _MERGED:
             totals.merged += 1

@@ -31,6 +31,7 @@ class Settled(NamedTuple):
     weight: float = 1.0
     version: int = -1  # made, if one was
     staleness: int = -1  # if it was merged or absorbed
+    round: int = 0  # commits of one round make one version
     reason: str = ""  # why it was dropped
 
 
@@ -135,6 +136,11 @@ class Rounds:
                     return
 
     @property
+    def asks_resync(self) -> bool:
+        """Whether the scheme calls workers back at all."""
+        return self._resync is not None
+
+    @property
     def next_time_s(self) -> float:
         """When `decisions` must be asked for again, whatever happens until then."""
         return self._next_time_s(self.view) if self._next_time_s else math.inf
@@ -145,17 +151,15 @@ class Rounds:
         view.version += 1
         view.published_s = view.now_s
         view.n_absorbed = 0
-        if decision.weights is None:
-            settled = [self._settle(key, _MERGED) for key in keys]
+        if len(keys) == 1:
+            settled = [self._settle(keys[0], _MERGED, decision.weights[0] if decision.weights else 1.0)]
         else:
-            settled = [self._settle(key, _MERGED, w) for key, w in zip(keys, decision.weights, strict=True)]
+            weights = decision.weights or [1.0] * len(keys)
+            settled = [self._settle(key, _MERGED, weight) for key, weight in zip(keys, weights, strict=True)]
+        self.books.n_rounds += 1
         if self._on_version:
             self.records.extend(self._on_version(view))
         return settled
-
-    def end_round(self) -> None:
-        """Count a round, after its rows have been written."""
-        self.books.n_rounds += 1
 
     def absorbed(self, decision: Absorb) -> Settled:
         """Take note that a commit is in the update rule's buffer."""
@@ -182,7 +186,9 @@ class Rounds:
         books.newly_settled.clear()
         released = []
         for worker in asking:
-            number = self._releasable(worker)
+            number = books.settled.get(worker, 0)
+            if view.n_held[worker] and min(n for w, n in view.held if w == worker) <= number:
+                number = 0  # one that came before it is still held
             if not number:
                 continue
             go = GO if books.is_over or not self._go else self._go(worker, view)
@@ -220,7 +226,7 @@ class Rounds:
         books, view = self.books, self.view
         n = view.n_workers
         for key in list(view.held):
-            view.let_go(key)
+            view.settle(key, is_used=False)
         slowest = view.slowest_clock
         view.commits = [max(commits, slowest) for commits in view.commits]  # of those that had left
         view.rejoin(range(n))
@@ -239,21 +245,23 @@ class Rounds:
 
     def _settle(self, key: Key, status: CommitStatus, weight: float = 1.0, reason: str = "") -> Settled:
         books, view = self.books, self.view
-        held = view.let_go(key)
         worker, number = key
+        is_used = status is _MERGED or status is _ABSORBED
+        held = view.settle(key, is_used)
         version = staleness = -1
-        if status is _MERGED or status is _ABSORBED:
+        if is_used:
             staleness = view.version - held.base_version
             if status is _MERGED:
                 version = view.version
                 staleness -= 1  # this version is not between base and merging
             books.refused_in_row[worker] = 0
-            view.count_commit(worker)
         if status is not _STOPPED:  # a later one may have been refused before
-            books.numbers[worker] = max(number, books.numbers[worker])
-            books.next_steps[worker] = max(held.next_step, books.next_steps[worker])
-        self._let_settle(worker, number, staleness < 0)
-        return _settled((held, status, weight, version, staleness, reason))
+            if number > books.numbers[worker]:
+                books.numbers[worker] = number
+            if held.next_step > books.next_steps[worker]:
+                books.next_steps[worker] = held.next_step
+        self._let_settle(worker, number, not is_used)
+        return _settled((held, status, weight, version, staleness, books.n_rounds, reason))
 
     def _let_settle(self, worker: int, number: int, must_pull: bool) -> None:
         books = self.books
@@ -266,14 +274,6 @@ class Rounds:
     def _count_refusal(self, worker: int) -> bool:
         self.books.refused_in_row[worker] += 1
         return self.books.refused_in_row[worker] == MAX_REFUSED_IN_ROW
-
-    def _releasable(self, worker: int) -> int:
-        """Return the number up to which a worker's commits are settled, 0 if it has none to be released."""
-        number = self.books.settled.get(worker, 0)
-        if number and self.view.n_held[worker]:
-            oldest = min(n for w, n in self.view.held if w == worker)
-            return 0 if oldest <= number else number
-        return number
 
     def _release(self, worker: int, number: int, go: Go) -> Released:
         books, view = self.books, self.view

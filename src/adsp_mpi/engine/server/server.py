@@ -206,7 +206,8 @@ class Server(Books):
                 self._end(reason)
         self._clock.turn_s = self._rounds.next_time_s
         self._release()
-        self._recall()
+        if self._rounds.asks_resync:
+            self._recall()
 
     def _tick(self, now_s: float) -> None:
         clock = self._clock
@@ -229,7 +230,8 @@ class Server(Books):
     def _release(self) -> None:
         """Release the workers that the scheme lets take their next step."""
         self._answers.release(self._rounds.release(), self._published.version)
-        self._record()
+        if self._rounds.records:
+            self._record()
 
     def _recall(self) -> None:
         """Tell those to give up their step whom the scheme calls back."""
@@ -239,9 +241,8 @@ class Server(Books):
 
     def _record(self) -> None:
         """Write down the rows that the scheme wants recorded."""
-        if self._rounds.records:
-            self._ledger.rows(self._rounds.records)
-            self._rounds.records.clear()
+        self._ledger.rows(self._rounds.records)
+        self._rounds.records.clear()
 
     def _expel(self, worker: int) -> None:
         self._answers.stop([worker])

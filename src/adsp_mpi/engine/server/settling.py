@@ -70,15 +70,15 @@ class Settling:
     def settle(self, settled: Settled, bits: int = 0) -> None:
         """Write down what became of a commit, and forget it."""
         commit, _ = self._arrived.pop(settled.held[:2])
-        rounds = self._rounds
-        self._ledger.settle(settled, commit, self._published.rates, rounds.books.n_rounds, bits, rounds.view.now_s)
+        self._ledger.settle(settled, commit, self._published.rates, bits, self._rounds.view.now_s)
 
     def _merge(self, decision: Merge) -> str:
         keys = decision.keys
-        if decision.weights is None:
-            updates = [self._update(key) for key in keys]
+        if len(keys) == 1:
+            updates = [self._update(keys[0], decision.weights[0] if decision.weights else 1.0)]
         else:
-            updates = [self._update(key, weight) for key, weight in zip(keys, decision.weights, strict=True)]
+            weights = decision.weights or [1.0] * len(keys)
+            updates = [self._update(key, weight) for key, weight in zip(keys, weights, strict=True)]
         merged = self._published.merge(updates)
         if not merged.is_finite:
             bad = [key for key, update in zip(keys, updates, strict=True) if not self._published.is_finite(update)]
@@ -87,7 +87,6 @@ class Settling:
             return ""
         for settled, bits in zip(self._rounds.merged(decision), merged.update_bits, strict=True):
             self.settle(settled, bits)
-        self._rounds.end_round()
         return self._ending.by_counts(self._ledger.totals.steps, self._published.version)
 
     def _absorb(self, decision: Absorb) -> None:
@@ -97,7 +96,7 @@ class Settling:
         else:
             self._refuse(decision.key)
 
-    def _update(self, key: Key, weight: float = 1.0) -> Update:
+    def _update(self, key: Key, weight: float) -> Update:
         view = self._rounds.view
         worker, _, steps, samples, base_version, _, _ = view.held[key]
         payload = self._arrived[key][1]
