@@ -74,8 +74,7 @@ class RoundsDriver:
         """Tell rounds that what was decided has been done."""
         match decision:
             case Merge():
-                settled = self.rounds.merged(decision)
-                return settled
+                return self.rounds.merged(decision)
             case Absorb():
                 return [self.rounds.absorbed(decision)]
             case Drop():
