@@ -6,8 +6,8 @@ import os
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from adsp_mpi.api import resume, resume_simulation, simulate, train  # noqa: E402
-from adsp_mpi.errors import AdspError, ConfigError, StalledError, TraceError  # noqa: E402
+from adsp_mpi.api import resume, resume_simulation, simulate, train  # noqa: E402, after the variables
+from adsp_mpi.errors import AdspError, ConfigError, StalledError, TraceError  # noqa: E402, after the variables
 
 __version__ = "0.2.0.dev0"
 __all__ = ["AdspError", "ConfigError", "StalledError", "TraceError", "resume", "resume_simulation", "simulate", "train"]

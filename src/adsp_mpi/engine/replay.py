@@ -17,7 +17,7 @@ from adsp_mpi.engine.server.published import PublishedParameters
 from adsp_mpi.engine.testbed import Testbed
 from adsp_mpi.engine.worker.local_model import LocalModel
 from adsp_mpi.records import columns_of
-from adsp_mpi.store.schema import HEADER, Commit, CommitStatus, PullKind, PullMark, PullOf, Settlement
+from adsp_mpi.store.schema import Commit, CommitStatus, PullKind, PullMark, PullOf, Settlement, commit_of
 from adsp_mpi.updates.payload.codec import Codec
 from adsp_mpi.updates.update import Rates, Update
 
@@ -67,13 +67,11 @@ def rows_of(log: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Row]:
     pulls = defaultdict(list)
     for worker, number, *mark in _values(log["pulls"], PullOf, PullMark):
         pulls[worker, number].append(PullMark(*mark))
-    n = len(HEADER)
     rows = []
     for values in _values(log["commits"], Commit, Settlement):
-        commit = Commit(*values[:n])
-        row = Row(commit._replace(pulls=tuple(pulls[commit.worker, commit.number])), Settlement(*values[n:]))
-        if row.settlement.status != CommitStatus.STOPPED:
-            rows.append(row)
+        commit, settlement = commit_of(values)
+        if settlement.status != CommitStatus.STOPPED:
+            rows.append(Row(commit._replace(pulls=tuple(pulls[commit.worker, commit.number])), settlement))
     return rows
 
 
